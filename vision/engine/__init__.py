@@ -1,0 +1,1 @@
+"""What is seen, in pure numpy, torch, faiss and Pillow: usable without Django, from a notebook."""
