@@ -1,0 +1,109 @@
+"""Vectors and the change log of the similarity library: the truth from which every index is built."""
+
+import pgtrigger
+from django.db import models
+
+from cases.models import CaseImage
+
+# One lock for all writers, so that sequence numbers become visible in the order in which they were given
+# out: a reader that has seen number n has seen everything up to n.
+LIBRARY_LOCK = "pg_advisory_xact_lock(hashtext('vision.library'))"
+
+_LOG_EMBEDDING = f"""
+IF EXISTS (SELECT 1 FROM cases_caseimage
+           WHERE id = NEW.image_id AND confirmed_category_id IS NOT NULL AND role <> 'label') THEN
+    PERFORM {LIBRARY_LOCK};
+    INSERT INTO vision_librarychange (space_id, image_id, operation, made_at)
+    VALUES (NEW.space_id, NEW.image_id, 'add', now());
+END IF;
+RETURN NEW;
+"""
+
+_LOG_EMBEDDING_DELETED = f"""
+PERFORM {LIBRARY_LOCK};
+INSERT INTO vision_librarychange (space_id, image_id, operation, made_at)
+VALUES (OLD.space_id, OLD.image_id, 'remove', now());
+RETURN OLD;
+"""
+
+class EmbeddingSpace(models.Model):
+    """Everything that makes two vectors comparable: backbone, weights, preprocessing, dimension."""
+
+    class State(models.TextChoices):
+        BUILDING = "building", "Building"
+        ACTIVE = "active", "Active"
+        RETIRED = "retired", "Retired"
+
+    slug = models.CharField(max_length=80, unique=True)
+    backbone = models.CharField(max_length=40)
+    weights_sha256 = models.CharField(max_length=64)
+    preprocessing = models.CharField(max_length=40)
+    dimension = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["state"], condition=models.Q(state="active"), name="one_active_embedding_space"
+            )
+        ]
+
+    def __str__(self):
+        return self.slug
+
+
+class Embedding(models.Model):
+    """The vector of one image in one space: little-endian float16, `space.dimension` numbers, unit length."""
+
+    image = models.ForeignKey(CaseImage, on_delete=models.CASCADE, related_name="embeddings")
+    space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="embeddings")
+    vector = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["space", "image"], name="one_embedding_per_image_and_space")
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="log_library_add",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.After,
+                func=_LOG_EMBEDDING,
+            ),
+            pgtrigger.Trigger(
+                name="log_library_remove",
+                operation=pgtrigger.Delete,
+                when=pgtrigger.After,
+                func=_LOG_EMBEDDING_DELETED,
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.image} in {self.space}"
+
+
+class LibraryChange(models.Model):
+    """One step of the library, written by database triggers only: an image came in or went out.
+
+    The id is the sequence number. The library itself is the set of embedded images with a confirmed
+    category; a process that has applied every row up to n serves exactly the state at n.
+    """
+
+    class Operation(models.TextChoices):
+        ADD = "add", "Add"
+        REMOVE = "remove", "Remove"
+
+    id = models.BigAutoField(primary_key=True)
+    space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="changes")
+    image_id = models.BigIntegerField(help_text="No foreign key: a removal outlives its image.")
+    operation = models.CharField(max_length=6, choices=Operation.choices)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["space", "id"])]
+
+    def __str__(self):
+        return f"{self.id} {self.operation} {self.image_id}"
