@@ -131,3 +131,6 @@ class ActionTaken(models.Model):
 
     def __str__(self):
         return f"{self.action.code} for {self.resolution.case}"
+
+
+pghistory.track(obj_field=None)(CorrectiveAction.categories.through)
