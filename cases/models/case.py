@@ -11,6 +11,42 @@ from cases.models.catalogue import SEVERITY_RANGE
 from cases.models.parties import Customer, Part, Site, Supplier
 
 
+class CaseStatus(models.TextChoices):
+    NEW = "new", "New"
+    TRIAGED = "triaged", "Triaged"
+    CONTAINED = "contained", "Contained"
+    ANALYSIS = "analysis", "Analysis"
+    ACTIONS = "actions", "Actions"
+    EFFECTIVENESS = "effectiveness", "Effectiveness check"
+    CLOSED = "closed", "Closed"
+    WAITING = "waiting", "Waiting"
+    NOT_CONFIRMED = "not_confirmed", "Not confirmed"
+    DUPLICATE = "duplicate", "Duplicate"
+    REOPENED = "reopened", "Reopened"
+    CANCELLED = "cancelled", "Cancelled"
+
+    @classmethod
+    def finished(cls):
+        return [cls.CLOSED, cls.NOT_CONFIRMED, cls.DUPLICATE, cls.CANCELLED]
+
+
+#: The 8D way from new to closed, with its side states. The database refuses every other step.
+STATUS_TRANSITIONS = {
+    CaseStatus.NEW: ["triaged", "waiting", "not_confirmed", "duplicate", "cancelled"],
+    CaseStatus.TRIAGED: ["contained", "analysis", "waiting", "not_confirmed", "duplicate", "cancelled"],
+    CaseStatus.CONTAINED: ["analysis", "waiting", "not_confirmed", "duplicate", "cancelled"],
+    CaseStatus.ANALYSIS: ["actions", "contained", "waiting", "not_confirmed", "duplicate", "cancelled"],
+    CaseStatus.ACTIONS: ["effectiveness", "analysis", "waiting", "cancelled"],
+    CaseStatus.EFFECTIVENESS: ["closed", "actions", "analysis", "waiting"],
+    CaseStatus.CLOSED: ["reopened"],
+    CaseStatus.WAITING: ["new", "triaged", "contained", "analysis", "actions", "effectiveness", "cancelled"],
+    CaseStatus.NOT_CONFIRMED: ["closed", "reopened"],
+    CaseStatus.DUPLICATE: ["reopened"],
+    CaseStatus.REOPENED: ["triaged", "contained", "analysis", "actions", "waiting", "cancelled"],
+    CaseStatus.CANCELLED: ["reopened"],
+}
+
+
 class CaseQuerySet(models.QuerySet):
     def visible_to(self, user):
         """The cases that `user` may see: all for those with the view permission, else none."""
@@ -44,23 +80,7 @@ class Case(models.Model):
         SUPPLIER = "supplier", "Supplier"
         INTERNAL = "internal", "Internal"
 
-    class Status(models.TextChoices):
-        NEW = "new", "New"
-        TRIAGED = "triaged", "Triaged"
-        CONTAINED = "contained", "Contained"
-        ANALYSIS = "analysis", "Analysis"
-        ACTIONS = "actions", "Actions"
-        EFFECTIVENESS = "effectiveness", "Effectiveness check"
-        CLOSED = "closed", "Closed"
-        WAITING = "waiting", "Waiting"
-        NOT_CONFIRMED = "not_confirmed", "Not confirmed"
-        DUPLICATE = "duplicate", "Duplicate"
-        REOPENED = "reopened", "Reopened"
-        CANCELLED = "cancelled", "Cancelled"
-
-        @classmethod
-        def finished(cls):
-            return [cls.CLOSED, cls.NOT_CONFIRMED, cls.DUPLICATE, cls.CANCELLED]
+    Status = CaseStatus
 
     number = models.CharField(max_length=20, unique=True, editable=False)
     title = models.CharField(max_length=200, blank=True)
@@ -133,9 +153,25 @@ class Case(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["status", "-reported_at"])]
+        triggers = [
+            pgtrigger.FSM(
+                name="case_status_transitions",
+                field="status",
+                transitions=[
+                    (status.value, following)
+                    for status, allowed in STATUS_TRANSITIONS.items()
+                    for following in allowed
+                ],
+            )
+        ]
+        permissions = [("import_case", "Can import cases and pictures in bulk")]
 
     def __str__(self):
         return self.number
+
+    def next_statuses(self):
+        """The statuses that may follow the present one."""
+        return [CaseStatus(value) for value in STATUS_TRANSITIONS[CaseStatus(self.status)]]
 
     def get_absolute_url(self):
         return reverse("case-detail", args=[self.number])

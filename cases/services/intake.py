@@ -1,0 +1,132 @@
+"""The one way in: every door (form, API, import, admin, demo) stores cases and pictures through here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.db import connection, transaction
+from django.utils import timezone
+
+from cases.models import Case, CaseImage, CaseTransition, ImageFile
+from cases.signals import images_added
+from vision.engine.images import ImageError, ImageInfo, ImageLimits, check_images, load_image, perceptual_hash
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An uploaded picture before it was checked."""
+
+    name: str
+    data: bytes
+    role: str = CaseImage.Role.CLOSE_UP
+
+
+def image_limits() -> ImageLimits:
+    """The limits of this installation, from its settings."""
+    return ImageLimits(
+        max_bytes=settings.MAX_IMAGE_BYTES,
+        max_pixels=settings.MAX_IMAGE_PIXELS,
+        max_files=CaseImage.MAX_PER_CASE,
+    )
+
+
+def pictures_check(pictures: Sequence[Picture]) -> list[ImageInfo]:
+    """Check pictures before anything is stored.
+
+    Raises ValidationError with one sentence per refused file, under the key "images".
+    """
+    try:
+        return check_images([(picture.data, picture.name) for picture in pictures], image_limits())
+    except ImageError as error:
+        raise ValidationError({"images": str(error)}, code=error.code) from error
+
+
+def image_file_store(picture: Picture, info: ImageInfo) -> ImageFile:
+    """Store the original once; the same bytes give the same row, whoever uploads them."""
+    existing = ImageFile.objects.filter(sha256=info.sha256).first()
+    if existing:
+        return existing
+    image_file = ImageFile(
+        sha256=info.sha256,
+        extension=info.extension,
+        mime=info.mime,
+        width=info.width,
+        height=info.height,
+        size=len(picture.data),
+        perceptual_hash=perceptual_hash(load_image(picture.data, fit=256)),
+    )
+    image_file.original.save(picture.name, ContentFile(picture.data), save=False)
+    ImageFile.objects.bulk_create([image_file], ignore_conflicts=True)
+    return ImageFile.objects.get(sha256=info.sha256)
+
+
+def case_number_next(year: int) -> str:
+    """The next free number of a year, without gaps from other transactions' waiting."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO cases_casenumberseries (year, last) VALUES (%s, 1)"
+            " ON CONFLICT (year) DO UPDATE SET last = cases_casenumberseries.last + 1 RETURNING last",
+            [year],
+        )
+        (last,) = cursor.fetchone()
+    return f"FD-{year}-{last:06d}"
+
+
+@transaction.atomic
+def case_create(
+    *, pictures: Sequence[Picture], user=None, status: str = Case.Status.NEW, bulk: bool = False, **fields
+) -> Case:
+    """Create a case with its pictures, or nothing at all.
+
+    `fields` are fields of Case. `bulk` marks imports, whose pictures wait behind those of people.
+    Raises ValidationError (keys: field names, "images").
+    """
+    infos = pictures_check(pictures) if pictures else []
+    fields.setdefault("reported_at", timezone.now())
+    case = Case(status=status, created_by=user, **fields)
+    case.number = case_number_next(fields["reported_at"].year)
+    case.full_clean(exclude=["number"])
+    case.save()
+    CaseTransition.objects.create(case=case, to_status=status, made_by=user, note="Created")
+    if pictures:
+        _images_attach(case, pictures, infos, bulk=bulk)
+    return case
+
+
+@transaction.atomic
+def case_add_images(case: Case, pictures: Sequence[Picture], *, bulk: bool = False) -> list[CaseImage]:
+    """Add views to a case, up to ten in all. A picture that the case shows already is left as it is."""
+    Case.objects.select_for_update().get(pk=case.pk)
+    return _images_attach(case, pictures, pictures_check(pictures), bulk=bulk)
+
+
+def _images_attach(case, pictures, infos, *, bulk):
+    present = {image.file.sha256: image for image in case.images.select_related("file")}
+    fresh = {info.sha256: (picture, info) for picture, info in zip(pictures, infos, strict=True)}
+    fresh = {digest: pair for digest, pair in fresh.items() if digest not in present}
+    free = CaseImage.MAX_PER_CASE - len(present)
+    if len(fresh) > free:
+        raise ValidationError(
+            {
+                "images": f"{case.number} has {len(present)} pictures and takes {CaseImage.MAX_PER_CASE} at"
+                f" most: add {free} or fewer, or open a new case."
+            },
+            code="too_many_files",
+        )
+    taken = {image.position for image in present.values()}
+    positions = [position for position in range(CaseImage.MAX_PER_CASE) if position not in taken]
+    images = [
+        CaseImage(
+            case=case,
+            file=image_file_store(picture, info),
+            position=position,
+            role=picture.role,
+            name=picture.name[-200:],
+        )
+        for position, (picture, info) in zip(positions, fresh.values(), strict=False)
+    ]
+    CaseImage.objects.bulk_create(images)
+    images_added.send(sender=Case, case=case, images=images, bulk=bulk)
+    return images

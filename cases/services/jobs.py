@@ -1,0 +1,89 @@
+"""Long work with progress that survives crashes: a Job row and the Celery task that its kind names."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+from celery import current_app
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from cases.models import Job
+
+#: A running job that gave no sign of life for so long has lost its worker.
+SILENCE = timedelta(seconds=60)
+
+
+def job_create(kind: str, parameters: dict, *, user=None) -> Job:
+    """Create a job and hand it to the Celery task named `kind` once the transaction is committed."""
+    job = Job.objects.create(kind=kind, parameters=parameters, created_by=user)
+    job_enqueue(job)
+    return job
+
+
+def job_enqueue(job: Job) -> None:
+    """Give the job to a worker after commit."""
+    transaction.on_commit(lambda: current_app.tasks[job.kind].delay(job.pk))
+
+
+def jobs_recover() -> int:
+    """Queue again what a crash left behind; returns how many jobs that were."""
+    silent_since = timezone.now() - SILENCE
+    lost = Job.objects.filter(
+        Q(state=Job.State.RUNNING, heartbeat_at__lt=silent_since)
+        | Q(state=Job.State.QUEUED, created_at__lt=silent_since)
+    )
+    for job in lost:
+        job_enqueue(job)
+    return len(lost)
+
+
+class JobProgress:
+    """The handle with which a task reports on its job."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.result: dict = {}
+
+    def start(self, total: int, message: str = "", done: int = 0) -> None:
+        """Set the number of steps, and how many of them were done before."""
+        self._update(total=total, progress=done, message=message)
+
+    def advance(self, progress: int, message: str = "") -> None:
+        """Set the number of steps done so far."""
+        self._update(progress=progress, **({"message": message[:300]} if message else {}))
+
+    def _update(self, **values):
+        Job.objects.filter(pk=self.job.pk).update(heartbeat_at=timezone.now(), **values)
+
+
+@contextmanager
+def job_run(job_id: int):
+    """Claim a job, run the body with its JobProgress, and record how it ended.
+
+    Yields None when another worker holds the job or it is over: the body should then return at once.
+    An exception ends the job as failed, with its sentence on the row, and is raised again.
+    """
+    now = timezone.now()
+    claimed = (
+        Job.objects.filter(pk=job_id)
+        .filter(
+            Q(state=Job.State.QUEUED)
+            | Q(state=Job.State.RUNNING, heartbeat_at__lt=now - SILENCE)
+        )
+        .update(state=Job.State.RUNNING, started_at=now, heartbeat_at=now, error="")
+    )
+    if not claimed:
+        yield None
+        return
+    progress = JobProgress(Job.objects.get(pk=job_id))
+    try:
+        yield progress
+    except Exception as error:
+        Job.objects.filter(pk=job_id).update(
+            state=Job.State.FAILED, error=str(error) or type(error).__name__, finished_at=timezone.now()
+        )
+        raise
+    Job.objects.filter(pk=job_id).update(
+        state=Job.State.DONE, result=progress.result, finished_at=timezone.now()
+    )

@@ -1,0 +1,6 @@
+"""What happens in `cases` that other rooms may want to know; `cases` itself knows none of them."""
+
+from django.dispatch import Signal
+
+#: Sent inside the transaction that stored the images. Arguments: case, images (list of CaseImage), bulk (bool).
+images_added = Signal()
