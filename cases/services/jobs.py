@@ -1,12 +1,12 @@
-"""Long work with progress that survives crashes: a Job row and the Celery task that its kind names."""
+"""Long work with progress that survives crashes: a Job row, whose kind is the dotted name of its task."""
 
 from contextlib import contextmanager
 from datetime import timedelta
 
-from celery import current_app
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from cases.models import Job
 
@@ -15,7 +15,7 @@ SILENCE = timedelta(seconds=60)
 
 
 def job_create(kind: str, parameters: dict, *, user=None) -> Job:
-    """Create a job and hand it to the Celery task named `kind` once the transaction is committed."""
+    """Create a job and hand it to the Celery task at the dotted path `kind` once the transaction is committed."""
     job = Job.objects.create(kind=kind, parameters=parameters, created_by=user)
     job_enqueue(job)
     return job
@@ -23,7 +23,7 @@ def job_create(kind: str, parameters: dict, *, user=None) -> Job:
 
 def job_enqueue(job: Job) -> None:
     """Give the job to a worker after commit."""
-    transaction.on_commit(lambda: current_app.tasks[job.kind].delay(job.pk))
+    transaction.on_commit(lambda: import_string(job.kind).delay(job.pk), robust=True)
 
 
 def jobs_recover() -> int:

@@ -1,4 +1,4 @@
 from vision.models.diagnosis import Decision, Diagnosis
-from vision.models.library import Embedding, EmbeddingSpace, LibraryChange
+from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
 
-__all__ = ["Decision", "Diagnosis", "Embedding", "EmbeddingSpace", "LibraryChange"]
+__all__ = ["Decision", "Diagnosis", "Embedding", "EmbeddingFailure", "EmbeddingSpace", "LibraryChange"]

@@ -84,6 +84,21 @@ class Embedding(models.Model):
         return f"{self.image} in {self.space}"
 
 
+class EmbeddingFailure(models.Model):
+    """An image that could not be embedded in a space: set aside, so that it holds up no other."""
+
+    image = models.ForeignKey(CaseImage, on_delete=models.CASCADE, related_name="embedding_failures")
+    space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="failures")
+    error = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["space", "image"], name="one_failure_per_image_and_space")]
+
+    def __str__(self):
+        return f"{self.image} in {self.space}: {self.error}"
+
+
 class LibraryChange(models.Model):
     """One step of the library, written by database triggers only: an image came in or went out.
 

@@ -1,0 +1,133 @@
+"""From a case's images to a suggestion, and from the engineer's decision back into the library."""
+
+import time
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from cases.models import Case, FaultCategory, Label
+from cases.services.labels import images_label
+from cases.services.workflow import case_transition
+from vision.models import Decision, Diagnosis, Embedding
+from vision.services.classification import CLASSIFIER, thresholds_current
+from vision.services.embedding import images_embed, space_current, vectors_unpack
+from vision.services.search import SearchResult, Stopwatch, vectors_search
+
+
+def case_process_enqueue(case: Case) -> None:
+    """Have a worker embed and diagnose a case, after commit."""
+
+    def send():
+        from vision.tasks import process_case
+
+        process_case.delay(case.pk, time.time())
+
+    # Nothing is lost when the broker is away: the sweep finds cases without a diagnosis.
+    transaction.on_commit(send, robust=True)
+
+
+def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
+    """Embed what is not embedded yet, search, classify, and write an immutable Diagnosis.
+
+    Returns None when the case has no image that can be embedded.
+    """
+    watch = Stopwatch()
+    images = list(case.images.diagnostic().select_related("file"))
+    images_embed(image.pk for image in images)
+    space = space_current()
+    stored = dict(
+        Embedding.objects.filter(space=space, image__in=images).values_list("image_id", "vector")
+    )
+    watch.lap("embed")
+    if not stored:
+        return None
+    result = vectors_search(
+        vectors_unpack(list(stored.values()), space.dimension),
+        top_k=settings.SIMILAR_CASES,
+        exclude_case=case,
+        watch=watch,
+    )
+    return _diagnosis_write(
+        case,
+        [image for image in images if image.pk in stored],
+        space,
+        result,
+        {"queue": round(queued_ms, 2), **result.timings},
+    )
+
+
+def _diagnosis_write(case, images, space, result: SearchResult, timings) -> Diagnosis:
+    best = result.categories[0] if result.categories else None
+    return Diagnosis.objects.create(
+        case=case,
+        outcome=result.outcome,
+        reason=result.reason,
+        category=best and best.category,
+        probability=best and best.probability,
+        categories=[
+            {
+                "category": entry.category.pk,
+                "code": entry.category.code,
+                "name": entry.category.name,
+                "probability": round(entry.probability, 4),
+                "images": entry.images,
+            }
+            for entry in result.categories
+        ],
+        matches=[
+            {
+                "rank": match.rank,
+                "similarity": match.similarity,
+                "image": match.image.pk,
+                "case": match.case.pk,
+                "number": match.case.number,
+                "category": match.image.confirmed_category_id,
+            }
+            for match in result.matches
+        ],
+        images=[{"image": image.pk, "sha256": image.file.sha256} for image in images],
+        space=space,
+        classifier=CLASSIFIER,
+        thresholds=thresholds_current(),
+        library_watermark=result.watermark,
+        library_size=result.library_size,
+        timings=timings,
+    )
+
+
+@transaction.atomic
+def case_decide(
+    case: Case,
+    *,
+    verdict: str,
+    category: FaultCategory | None = None,
+    user=None,
+    note: str = "",
+    diagnosis: Diagnosis | None = None,
+) -> Decision:
+    """Record what an engineer says that the case shows, label its images and take the case out of New.
+
+    `diagnosis` is the suggestion that the engineer saw; without it, the case's newest one. A later decision
+    replaces the label of an earlier one; both stay on record.
+    Raises ValidationError when the case has no image to decide on, or the category does not fit the verdict.
+    """
+    case = Case.objects.select_for_update(of=("self",)).get(pk=case.pk)
+    images = list(case.images.diagnostic())
+    if not images:
+        raise ValidationError({"images": f"{case} has no picture to decide on: add one first."})
+    images_label(images, verdict=verdict, category=category, user=user, note=note)
+    diagnosis = diagnosis or case.diagnoses.first()
+    suggested = diagnosis.category_id if diagnosis else None
+    decision = Decision.objects.create(
+        case=case,
+        diagnosis=diagnosis,
+        verdict=verdict,
+        category=category,
+        agrees=category is not None and category.pk == suggested,
+        made_by=user,
+    )
+    if case.status == Case.Status.NEW:
+        note = category.name if category else Label.Verdict(verdict).label
+        case_transition(case, Case.Status.TRIAGED, user=user, note=note)
+    return decision

@@ -1,0 +1,49 @@
+"""Celery tasks of vision: each calls one service and may run any number of times."""
+
+import time
+from datetime import timedelta
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.utils import timezone
+
+from cases.models import Case
+from cases.services.jobs import jobs_recover
+from vision.selectors import cases_without_diagnosis
+from vision.services.diagnosis import case_diagnose, case_process_enqueue
+from vision.services.embedding import pending_embed, pending_enqueue
+
+#: New cases younger than this are probably still in the queue.
+_PATIENCE = timedelta(seconds=30)
+
+
+@shared_task(queue="vision")
+def process_case(case_id: int, enqueued_at: float) -> int | None:
+    """Embed and diagnose a case that somebody waits for."""
+    case = Case.objects.filter(pk=case_id).first()
+    if case is None:
+        return None
+    diagnosis = case_diagnose(case, queued_ms=max(0.0, time.time() - enqueued_at) * 1000)
+    return diagnosis and diagnosis.pk
+
+
+@shared_task(queue="bulk")
+def embed_pending() -> None:
+    """Embed a batch of imported images, and queue the next one while there is more."""
+    if pending_embed():
+        pending_enqueue()
+
+
+@shared_task(queue="default")
+def sweep() -> None:
+    """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs."""
+    jobs_recover()
+    pending_enqueue()
+    for case in cases_without_diagnosis().filter(created_at__lt=timezone.now() - _PATIENCE)[:100]:
+        case_process_enqueue(case)
+
+
+@worker_ready.connect
+def sweep_at_start(**kwargs):
+    """A worker that comes back looks at once for what its predecessor left."""
+    sweep.delay()
