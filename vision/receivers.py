@@ -3,8 +3,8 @@
 from django.dispatch import receiver
 
 from cases.signals import images_added
-from vision.services.embedding import pending_enqueue
 from vision.services.diagnosis import case_process_enqueue
+from vision.services.embedding import pending_enqueue
 
 
 @receiver(images_added, dispatch_uid="vision.images_added")

@@ -86,11 +86,18 @@ class Case(models.Model):
     title = models.CharField(max_length=200, blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.FIELD)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.NEW, db_index=True)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="cases")
-    customer_reference = models.CharField(
-        "customer reference / RMA", max_length=80, blank=True, help_text="The customer's complaint or RMA number."
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="cases"
     )
-    supplier = models.ForeignKey(Supplier, on_delete=models.PROTECT, null=True, blank=True, related_name="cases")
+    customer_reference = models.CharField(
+        "customer reference / RMA",
+        max_length=80,
+        blank=True,
+        help_text="The customer's complaint or RMA number.",
+    )
+    supplier = models.ForeignKey(
+        Supplier, on_delete=models.PROTECT, null=True, blank=True, related_name="cases"
+    )
     site = models.ForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="cases")
     part = models.ForeignKey(Part, on_delete=models.PROTECT, null=True, blank=True, related_name="cases")
     reported_at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -103,14 +110,22 @@ class Case(models.Model):
     quantity_complained = models.PositiveIntegerField(null=True, blank=True)
     quantity_confirmed = models.PositiveIntegerField(null=True, blank=True)
     severity = models.PositiveSmallIntegerField(
-        null=True, blank=True, validators=SEVERITY_RANGE, help_text="1 (hardly noticed) to 10 (endangers people)."
+        null=True,
+        blank=True,
+        validators=SEVERITY_RANGE,
+        help_text="1 (hardly noticed) to 10 (endangers people).",
     )
     description = models.TextField(blank=True, help_text="What the customer says, in their words.")
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="owned_cases"
     )
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
     )
     duplicate_of = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="duplicates"

@@ -22,7 +22,9 @@ class FaultCategory(TreeNode):
         max_length=40,
         unique=True,
         validators=[
-            RegexValidator(r"^[A-Z0-9][A-Z0-9._-]*$", "Use capital letters, digits, dots, dashes, underscores.")
+            RegexValidator(
+                r"^[A-Z0-9][A-Z0-9._-]*$", "Use capital letters, digits, dots, dashes, underscores."
+            )
         ],
         help_text="Short unique code, for example SURF-PIT.",
     )

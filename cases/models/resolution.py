@@ -107,7 +107,11 @@ class ActionTaken(models.Model):
     resolution = models.ForeignKey(Resolution, on_delete=models.CASCADE, related_name="actions_taken")
     action = models.ForeignKey(CorrectiveAction, on_delete=models.PROTECT, related_name="taken")
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="actions_owned"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="actions_owned",
     )
     due_on = models.DateField("due", null=True, blank=True)
     done_on = models.DateField("done", null=True, blank=True)

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from cases.models import Case, CaseImage, CaseTransition, ImageFile
+from cases.services.stopwatch import Stopwatch
 from cases.signals import images_added
 from vision.engine.images import ImageError, ImageInfo, ImageLimits, check_images, load_image, perceptual_hash
 
@@ -76,14 +77,23 @@ def case_number_next(year: int) -> str:
 
 @transaction.atomic
 def case_create(
-    *, pictures: Sequence[Picture], user=None, status: str = Case.Status.NEW, bulk: bool = False, **fields
+    *,
+    pictures: Sequence[Picture],
+    user=None,
+    status: str = Case.Status.NEW,
+    bulk: bool = False,
+    watch: Stopwatch | None = None,
+    **fields,
 ) -> Case:
     """Create a case with its pictures, or nothing at all.
 
     `fields` are fields of Case. `bulk` marks imports, whose pictures wait behind those of people.
+    `watch` gets the stages "validate" and "store".
     Raises ValidationError (keys: field names, "images").
     """
+    watch = watch or Stopwatch()
     infos = pictures_check(pictures) if pictures else []
+    watch.lap("validate")
     fields.setdefault("reported_at", timezone.now())
     case = Case(status=status, created_by=user, **fields)
     case.number = case_number_next(fields["reported_at"].year)
@@ -92,6 +102,7 @@ def case_create(
     CaseTransition.objects.create(case=case, to_status=status, made_by=user, note="Created")
     if pictures:
         _images_attach(case, pictures, infos, bulk=bulk)
+    watch.lap("store")
     return case
 
 

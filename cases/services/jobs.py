@@ -67,10 +67,7 @@ def job_run(job_id: int):
     now = timezone.now()
     claimed = (
         Job.objects.filter(pk=job_id)
-        .filter(
-            Q(state=Job.State.QUEUED)
-            | Q(state=Job.State.RUNNING, heartbeat_at__lt=now - SILENCE)
-        )
+        .filter(Q(state=Job.State.QUEUED) | Q(state=Job.State.RUNNING, heartbeat_at__lt=now - SILENCE))
         .update(state=Job.State.RUNNING, started_at=now, heartbeat_at=now, error="")
     )
     if not claimed:

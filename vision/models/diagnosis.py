@@ -24,7 +24,8 @@ class Diagnosis(models.Model):
     )
     probability = models.FloatField(null=True, blank=True)
     categories = models.JSONField(
-        default=list, help_text='Most probable first: [{"category": id, "code": …, "name": …, "probability": …}]'
+        default=list,
+        help_text='Most probable first: [{"category": id, "code": …, "name": …, "probability": …}]',
     )
     matches = models.JSONField(
         default=list,

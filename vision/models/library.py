@@ -26,6 +26,7 @@ VALUES (OLD.space_id, OLD.image_id, 'remove', now());
 RETURN OLD;
 """
 
+
 class EmbeddingSpace(models.Model):
     """Everything that makes two vectors comparable: backbone, weights, preprocessing, dimension."""
 
@@ -93,7 +94,9 @@ class EmbeddingFailure(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["space", "image"], name="one_failure_per_image_and_space")]
+        constraints = [
+            models.UniqueConstraint(fields=["space", "image"], name="one_failure_per_image_and_space")
+        ]
 
     def __str__(self):
         return f"{self.image} in {self.space}: {self.error}"

@@ -8,11 +8,12 @@ from django.db import transaction
 
 from cases.models import Case, FaultCategory, Label
 from cases.services.labels import images_label
+from cases.services.stopwatch import Stopwatch
 from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
 from vision.services.classification import CLASSIFIER, thresholds_current
 from vision.services.embedding import images_embed, space_current, vectors_unpack
-from vision.services.search import SearchResult, Stopwatch, vectors_search
+from vision.services.search import SearchResult, vectors_search
 
 
 def case_process_enqueue(case: Case) -> None:
@@ -36,9 +37,7 @@ def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
     images = list(case.images.diagnostic().select_related("file"))
     images_embed(image.pk for image in images)
     space = space_current()
-    stored = dict(
-        Embedding.objects.filter(space=space, image__in=images).values_list("image_id", "vector")
-    )
+    stored = dict(Embedding.objects.filter(space=space, image__in=images).values_list("image_id", "vector"))
     watch.lap("embed")
     if not stored:
         return None

@@ -103,9 +103,7 @@ def images_embed(image_ids: Iterable[int]) -> int:
             readable.append(image)
         except (ImageError, OSError) as error:
             logger.error("%s (image %s) can't be embedded: %s", image, image.pk, error)
-            EmbeddingFailure.objects.get_or_create(
-                image=image, space=space, defaults={"error": str(error)}
-            )
+            EmbeddingFailure.objects.get_or_create(image=image, space=space, defaults={"error": str(error)})
     if not pictures:
         return 0
     vectors = vectors_pack(pictures_embed(pictures))

@@ -74,9 +74,7 @@ class Library:
 
     def _load(self):
         # The watermark is read first: what is committed meanwhile comes twice, and adding twice is harmless.
-        self.watermark = (
-            LibraryChange.objects.filter(space=self.space).aggregate(last=Max("id"))["last"] or 0
-        )
+        self.watermark = LibraryChange.objects.filter(space=self.space).aggregate(last=Max("id"))["last"] or 0
         self._add(_members(self.space))
         self._loaded = True
 

@@ -1,6 +1,5 @@
 """Similar past cases, and what they say about a new picture."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +10,7 @@ from django.db.models import Prefetch
 
 from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, Part, Site
 from cases.services.intake import Picture, pictures_check
+from cases.services.stopwatch import Stopwatch
 from vision.engine.classifier import Outcome
 from vision.engine.images import load_image
 from vision.services.classification import neighbours_classify
@@ -76,19 +76,6 @@ class SearchResult:
     @property
     def query_time_ms(self) -> float:
         return round(sum(self.timings.values()), 1)
-
-
-class Stopwatch:
-    """Milliseconds by stage."""
-
-    def __init__(self):
-        self.timings: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.timings[stage] = round((now - self._last) * 1000, 2)
-        self._last = now
 
 
 def pictures_search(
