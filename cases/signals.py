@@ -2,5 +2,5 @@
 
 from django.dispatch import Signal
 
-#: Sent inside the transaction that stored the images. Arguments: case, images (list of CaseImage), bulk (bool).
+#: Sent inside the transaction that stored the images, with case, images (list of CaseImage) and bulk (bool).
 images_added = Signal()

@@ -184,15 +184,15 @@ class Case(models.Model):
     def __str__(self):
         return self.number
 
-    def next_statuses(self):
-        """The statuses that may follow the present one."""
-        return [CaseStatus(value) for value in STATUS_TRANSITIONS[CaseStatus(self.status)]]
-
     def get_absolute_url(self):
         return reverse("case-detail", args=[self.number])
 
     def get_triage_url(self):
         return reverse("case-triage", args=[self.number])
+
+    def next_statuses(self):
+        """The statuses that may follow the present one."""
+        return [CaseStatus(value) for value in STATUS_TRANSITIONS[CaseStatus(self.status)]]
 
     @property
     def is_finished(self):

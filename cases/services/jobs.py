@@ -15,7 +15,7 @@ SILENCE = timedelta(seconds=60)
 
 
 def job_create(kind: str, parameters: dict, *, user=None) -> Job:
-    """Create a job and hand it to the Celery task at the dotted path `kind` once the transaction is committed."""
+    """Create a job and hand it to the task at the dotted path `kind` once the transaction is committed."""
     job = Job.objects.create(kind=kind, parameters=parameters, created_by=user)
     job_enqueue(job)
     return job
