@@ -25,7 +25,7 @@ class Diagnosis(models.Model):
     probability = models.FloatField(null=True, blank=True)
     categories = models.JSONField(
         default=list,
-        help_text='Most probable first: [{"category": id, "code": …, "name": …, "probability": …}]',
+        help_text='Best first: [{"category": id, "code": …, "name": …, "probability": …, "images": …}]',
     )
     matches = models.JSONField(
         default=list,

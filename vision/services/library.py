@@ -1,4 +1,4 @@
-"""The similarity library of this process: the database is the truth, FAISS a cache kept up by the change log."""
+"""The similarity library of this process: a FAISS index kept up to date by the change log of the database."""
 
 from dataclasses import dataclass
 from threading import RLock
