@@ -14,6 +14,7 @@ from PIL import Image
 from cases.models import CaseImage
 from vision.engine.embedder import Embedder
 from vision.engine.images import ImageError, load_image
+from vision.engine.weight_files import find_weights
 from vision.models import Embedding, EmbeddingFailure, EmbeddingSpace
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ _building = Lock()
 def _build_embedder() -> Embedder:
     return Embedder(
         settings.BACKBONE,
-        weights_folder=settings.FAULTDIAG_DATA / "weights",
+        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA),
         cache_dir=settings.FAULTDIAG_DATA / "openvino",
         threads=settings.THREADS or None,
     )
@@ -99,7 +100,7 @@ def images_embed(image_ids: Iterable[int]) -> int:
     for image in images:
         try:
             with image.file.original.open("rb") as original:
-                pictures.append(load_image(original.read(), fit=embedder().input_size))
+                pictures.append(load_image(original.read(), fit=embedder().spec.input_size))
             readable.append(image)
         except (ImageError, OSError) as error:
             logger.error("%s (image %s) can't be embedded: %s", image, image.pk, error)

@@ -87,7 +87,7 @@ def pictures_search(
     """
     watch = Stopwatch()
     pictures_check(pictures)
-    decoded = [load_image(picture.data, fit=embedder().input_size) for picture in pictures]
+    decoded = [load_image(picture.data, fit=embedder().spec.input_size) for picture in pictures]
     watch.lap("validate")
     vectors = pictures_embed(decoded)
     watch.lap("embed")
