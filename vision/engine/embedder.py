@@ -222,12 +222,30 @@ def _model_file(folder: Path) -> Path:
 
 
 def _convert(network, spec: BackboneSpec, folder: Path) -> None:
+    """Write the network as OpenVINO's network.xml and .bin.
+
+    The front end is called directly: `openvino.convert_model` would report each use to an outside host.
+    """
     import openvino
     import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     example = torch.zeros(1, spec.channels, spec.input_size, spec.input_size)
-    model = openvino.convert_model(torch.export.export(network, (example,)))
-    openvino.save_model(model, _model_file(folder), compress_to_fp16=False)
+    root = logging.getLogger()
+    root.addFilter(_is_no_decomposition_notice)
+    try:
+        decoder = TorchFXPythonDecoder.from_model(network, (example,))
+    finally:
+        root.removeFilter(_is_no_decomposition_notice)
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    source = front_end.load(decoder)  # keeps pointing at the decoder, so both stay named until the end
+    openvino.save_model(front_end.convert(source), _model_file(folder), compress_to_fp16=False)
+
+
+def _is_no_decomposition_notice(record: logging.LogRecord) -> bool:
+    """OpenVINO logs tracebacks for operators that this torch no longer decomposes, which is harmless."""
+    return "not found in decomp table" not in record.msg
 
 
 def _replace_folder(folder: Path, fill) -> None:
