@@ -5,6 +5,7 @@ every probability can be traced to pictures that a person can look at.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -100,6 +101,15 @@ class NeighbourClassifier:
             self.novelty_similarity_ = float(np.quantile(nearest[np.isfinite(nearest)], 0.01))
         self._pick(similarities, neighbour_labels, truth)
         return self
+
+    def with_counts(self, classes: np.ndarray, counts: np.ndarray) -> "NeighbourClassifier":
+        """A copy that knows the (C,) labels and their (C,) numbers of images of this moment.
+
+        So a new category counts at once, while what `fit` picked by cross-validation stays. `classes` ascend.
+        """
+        current = copy(self)
+        current.classes_, current.class_counts_ = np.asarray(classes), np.asarray(counts)
+        return current
 
     def predict_proba(self, similarities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Probabilities (m, C) in the order of `classes_` from (m, k) neighbours' similarities and labels.

@@ -11,7 +11,6 @@ from cases.services.labels import images_label
 from cases.services.stopwatch import Stopwatch
 from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
-from vision.services.classification import CLASSIFIER, thresholds_current
 from vision.services.embedding import images_embed, space_current, vectors_unpack
 from vision.services.search import SearchResult, vectors_search
 
@@ -57,11 +56,12 @@ def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
 
 
 def _diagnosis_write(case, images, space, result: SearchResult, timings) -> Diagnosis:
-    best = result.categories[0] if result.categories else None
+    classification = result.classification
+    best = classification.best
     return Diagnosis.objects.create(
         case=case,
-        outcome=result.outcome,
-        reason=result.reason,
+        outcome=classification.outcome,
+        reason=classification.reason,
         category=best and best.category,
         probability=best and best.probability,
         categories=[
@@ -72,7 +72,7 @@ def _diagnosis_write(case, images, space, result: SearchResult, timings) -> Diag
                 "probability": round(entry.probability, 4),
                 "images": entry.images,
             }
-            for entry in result.categories
+            for entry in classification.categories
         ],
         matches=[
             {
@@ -87,8 +87,8 @@ def _diagnosis_write(case, images, space, result: SearchResult, timings) -> Diag
         ],
         images=[{"image": image.pk, "sha256": image.file.sha256} for image in images],
         space=space,
-        classifier=CLASSIFIER,
-        thresholds=thresholds_current(),
+        classifier=classification.classifier,
+        thresholds=classification.thresholds,
         library_watermark=result.watermark,
         library_size=result.library_size,
         timings=timings,

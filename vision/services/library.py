@@ -63,9 +63,9 @@ class Library:
             found = ids[0] >= 0
             return Neighbours(ids[0][found], similarities[0][found], self.watermark, len(self._index))
 
-    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
-        """All image ids (int64) with their vectors, float32 (n, d), from the database."""
-        stored = list(_members(self.space).values_list("image_id", "vector"))
+    def vectors(self, newest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Image ids (int64) and their vectors, float32 (n, d), from the database: all, or the newest."""
+        stored = list(_members(self.space).order_by("-image_id").values_list("image_id", "vector")[:newest])
         ids = np.array([image_id for image_id, _ in stored], dtype=np.int64)
         return ids, vectors_unpack([vector for _, vector in stored], self.space.dimension)
 

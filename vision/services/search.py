@@ -11,9 +11,8 @@ from django.db.models import Prefetch
 from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, Part, Site
 from cases.services.intake import Picture, pictures_check
 from cases.services.stopwatch import Stopwatch
-from vision.engine.classifier import Outcome
 from vision.engine.images import load_image
-from vision.services.classification import neighbours_classify
+from vision.services.classification import Classification, neighbours_classify
 from vision.services.embedding import embedder, pictures_embed
 from vision.services.library import Library, Neighbours, library_current
 
@@ -57,18 +56,11 @@ class Match:
 
 
 @dataclass(frozen=True)
-class CategoryProbability:
-    category: FaultCategory
-    probability: float
-    images: int  # confirmed images of it in the library
-
-
-@dataclass(frozen=True)
 class SearchResult:
+    """Similar cases, what they say about the category, and what the answer rests on."""
+
     matches: list[Match]
-    categories: list[CategoryProbability]
-    outcome: Outcome
-    reason: str
+    classification: Classification
     library_size: int
     watermark: int
     timings: dict[str, float] = field(default_factory=dict)  # milliseconds by stage
@@ -112,16 +104,11 @@ def vectors_search(
         exclude = np.fromiter(exclude_case.images.values_list("pk", flat=True), dtype=np.int64)
     neighbours, matches = _distinct_cases(library, query, top_k, exclude=exclude, allowed=allowed)
     watch.lap("search")
-    verdict = neighbours_classify(library, neighbours)
+    classification = neighbours_classify(library, neighbours)
     watch.lap("classify")
     return SearchResult(
         matches=matches,
-        categories=[
-            CategoryProbability(category, probability, images)
-            for category, probability, images in verdict.categories
-        ],
-        outcome=verdict.outcome,
-        reason=verdict.reason,
+        classification=classification,
         library_size=neighbours.library_size,
         watermark=neighbours.watermark,
         timings=watch.timings,

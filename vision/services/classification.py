@@ -1,0 +1,131 @@
+"""What the neighbours of a picture say about its category."""
+
+from dataclasses import asdict, dataclass
+from threading import Lock
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Count
+
+from cases.models import CaseImage, FaultCategory
+from vision.engine.classifier import NeighbourClassifier, Outcome, Thresholds, decide
+from vision.services.library import Library, Neighbours
+
+#: The newest images of a library from which the votes' temperature and balance are picked.
+_FIT_IMAGES = 10_000
+#: Growth of the library after which they are picked again.
+_FIT_GROWTH = 1.1
+
+
+@dataclass(frozen=True)
+class CategoryProbability:
+    category: FaultCategory
+    probability: float
+    images: int  # confirmed images of it in the library
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Probabilities, most probable first, and what may be claimed from them."""
+
+    categories: list[CategoryProbability]
+    outcome: Outcome
+    reason: str
+    classifier: str  # name, version and parameters
+    thresholds: dict[str, float]
+
+    @property
+    def best(self) -> CategoryProbability | None:
+        """The category to suggest; none when the fault is unknown."""
+        return self.categories[0] if self.categories and self.outcome != Outcome.UNKNOWN else None
+
+
+def neighbours_classify(library: Library, neighbours: Neighbours) -> Classification:
+    """Classify by the labels that the neighbours have at this moment."""
+    classifier = _classifier_current(library, neighbours.library_size)
+    counts = _category_counts(library)
+    classifier = classifier.with_counts(np.array(list(counts)), np.array(list(counts.values())))
+    labels = dict(
+        CaseImage.objects.labelled()
+        .filter(pk__in=neighbours.image_ids.tolist())
+        .values_list("pk", "confirmed_category_id")
+    )
+    voters = [
+        (similarity, labels[image_id])
+        for image_id, similarity in zip(
+            neighbours.image_ids.tolist(), neighbours.similarities.tolist(), strict=True
+        )
+        if labels.get(image_id) in counts
+    ]
+    similarities = np.array([similarity for similarity, _ in voters], dtype=np.float64)
+    thresholds = Thresholds(
+        min_similarity=classifier.novelty_similarity_,
+        min_probability=settings.CONFIDENT_PROBABILITY,
+        min_margin=settings.CONFIDENT_MARGIN,
+        min_examples=settings.CONFIDENT_EXAMPLES,
+    )
+    probabilities = np.zeros(len(counts))
+    if voters:
+        probabilities = classifier.predict_proba(similarities, np.array([label for _, label in voters]))[0]
+    categories = FaultCategory.objects.in_bulk(classifier.classes_.tolist())
+    ordered = [categories[pk] for pk in classifier.classes_.tolist()]
+    examples = classifier.class_counts_.tolist()
+    verdict = decide(
+        probabilities,
+        similarities,
+        thresholds,
+        examples=examples,
+        names=[category.name for category in ordered],
+    )
+    ranked = np.argsort(-probabilities, kind="stable") if voters else []
+    return Classification(
+        categories=[
+            CategoryProbability(ordered[position], float(probabilities[position]), examples[position])
+            for position in ranked
+        ],
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        classifier=(
+            f"neighbour votes 1 (k {classifier.k}, temperature {classifier.temperature_:g},"
+            f" balance {classifier.balance_:g})"
+        ),
+        thresholds={name: round(value, 4) for name, value in asdict(thresholds).items()},
+    )
+
+
+def _category_counts(library: Library) -> dict[int, int]:
+    """Confirmed images by category id, ordered by id."""
+    return dict(
+        CaseImage.objects.diagnostic()
+        .labelled()
+        .filter(embeddings__space=library.space)
+        .order_by("confirmed_category")
+        .values_list("confirmed_category")
+        .annotate(images=Count("pk"))
+    )
+
+
+_fitted: dict[int, tuple[int, NeighbourClassifier]] = {}
+_fitting = Lock()
+
+
+def _classifier_current(library: Library, size: int) -> NeighbourClassifier:
+    """The classifier of this process, fitted again whenever its library has grown by a tenth."""
+    with _fitting:
+        fitted_at, classifier = _fitted.get(library.space.pk, (0, None))
+        if classifier is None or size > fitted_at * _FIT_GROWTH or size < fitted_at / _FIT_GROWTH:
+            classifier = _classifier_fit(library)
+            _fitted[library.space.pk] = (size, classifier)
+        return classifier
+
+
+def _classifier_fit(library: Library) -> NeighbourClassifier:
+    ids, vectors = library.vectors(newest=_FIT_IMAGES)
+    labelled = CaseImage.objects.labelled().filter(pk__in=ids.tolist())
+    known = {
+        image_id: (case_id, category_id)
+        for image_id, case_id, category_id in labelled.values_list("pk", "case_id", "confirmed_category_id")
+    }
+    keep = [position for position, image_id in enumerate(ids.tolist()) if image_id in known]
+    groups, labels = np.array([known[image_id] for image_id in ids[keep].tolist()]).reshape(-1, 2).T
+    return NeighbourClassifier().fit(vectors[keep], labels, groups=groups)
