@@ -1,0 +1,167 @@
+"""The registry keeps its promises, and every network computes what its authors' own code computes."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision import models
+
+from vision.engine.backbones import (
+    BACKBONES,
+    DEFAULT_BACKBONE,
+    WeightsError,
+    build_embedding_network,
+    build_network,
+    get_backbone,
+    read_state,
+)
+
+TORCHVISION = [name for name, spec in BACKBONES.items() if spec.weights_file]
+SMALL = "efficientnet_b0"
+# Where torchvision's own model hands its features to the last layer.
+LAST_LAYER = {
+    "resnet50": "fc",
+    "wide_resnet50_2": "fc",
+    "efficientnet_b0": "classifier.1",
+    "convnext_tiny": "classifier.2",
+    "vit_b_16": "heads.head",
+}
+HEAVY = {"vgg16", "wide_resnet50_2", "vit_b_16"}
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in names]
+
+
+def pixels(spec, count=2):
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(count, spec.channels, spec.input_size, spec.input_size, generator=generator)
+
+
+@pytest.mark.parametrize("name", marked(TORCHVISION))
+@torch.inference_mode()
+def test_parity_with_torchvision(name, tmp_path):
+    spec = get_backbone(name)
+    theirs = build_network(spec, random_seed=5)  # settled, so that no signal vanishes
+    reference = models.get_model(name, weights=None)
+    reference.load_state_dict(theirs.state_dict())
+    reference.eval()
+    path = tmp_path / spec.weights_file
+    torch.save(reference.state_dict(), path)
+
+    captured = []
+    if name == "vgg16":
+        reference.features.register_forward_hook(lambda _, __, out: captured.append(out.mean(dim=(2, 3))))
+    else:
+        layer = reference.get_submodule(LAST_LAYER[name])
+        layer.register_forward_hook(lambda _, given, __: captured.append(given[0]))
+    logits = reference(pixels(spec))
+    torch.testing.assert_close(build_network(spec, path)(pixels(spec)), logits)
+    expected = captured[0] / captured[0].norm(dim=1, keepdim=True)
+    vectors = build_embedding_network(spec, path)(pixels(spec))
+    torch.testing.assert_close(vectors, expected, atol=1e-6, rtol=1e-4)
+    assert vectors.shape == (2, spec.dimension)
+    assert vectors[0] @ vectors[1] < 0.99999
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_taps_exist_and_give_maps(name):
+    spec = get_backbone(name)
+    with torch.device("meta"):  # shapes without computing
+        network = spec.build().eval()
+        shapes = {}
+        for tap in {*spec.taps.patch, spec.taps.gradcam, spec.taps.embedding}:
+            network.get_submodule(tap).register_forward_hook(
+                lambda _, __, out, tap=tap: shapes.update({tap: out.shape} if hasattr(out, "shape") else {})
+            )
+        network(torch.zeros(1, spec.channels, spec.input_size, spec.input_size))
+    fine, coarse = (shapes[tap] for tap in spec.taps.patch)
+    assert len(fine) == len(coarse) == len(shapes[spec.taps.gradcam])
+    if name == "vit_b_16":
+        assert fine == coarse == (1, 197, 768)
+    else:
+        assert fine[2] == 2 * coarse[2]
+        assert fine[2] >= 8
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_weight_files_are_the_ones_that_torchvision_publishes(name):
+    spec = get_backbone(name)
+    weights = models.get_model_weights(name)["IMAGENET1K_V1"]
+    assert weights.url.endswith("/" + spec.weights_file)
+    transforms = weights.transforms()
+    assert (tuple(transforms.mean), tuple(transforms.std)) == (spec.mean, spec.std)
+    assert transforms.crop_size == [spec.input_size]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "old.pth", "safetensors"])
+def test_reads_every_weight_format(suffix, tmp_path):
+    spec = get_backbone(SMALL)
+    state = build_network(spec, random_seed=1).state_dict()
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "safetensors":
+        save_file(
+            {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
+            path,
+        )
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=suffix == "pth")
+    loaded = read_state(path)
+    assert loaded.keys() == state.keys()
+    assert {value.dtype for value in loaded.values()} == {torch.float32, torch.int64}
+    network = build_network(spec, path)
+    name = "features.0.0.weight"
+    torch.testing.assert_close(network.state_dict()[name], state[name], atol=1e-3, rtol=1e-2)
+    assert not any(parameter.is_meta for parameter in network.state_dict().values())
+
+
+def test_random_weights_repeat_and_differ_by_seed():
+    spec = get_backbone(SMALL)
+    state = torch.random.get_rng_state()
+    first, again, other = (
+        build_embedding_network(spec, random_seed=seed)(pixels(spec, 1)) for seed in (1, 1, 2)
+    )
+    torch.testing.assert_close(first, again)
+    assert (first * other).sum() < 0.99
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+class Spy:
+    """What a hostile file would carry: unpickling it would run `print`."""
+
+    def __reduce__(self):
+        return print, ("ran code from a weight file",)
+
+
+def test_bad_weight_files_are_refused_and_run_nothing(tmp_path, capsys):
+    spec = get_backbone(SMALL)
+    hostile = tmp_path / "hostile.pth"
+    torch.save({"a": Spy()}, hostile)
+    junk = tmp_path / "junk.pth"
+    junk.write_bytes(b"not weights at all")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\xff" * 50)
+    table = tmp_path / "table.pth"
+    torch.save({"epoch": 3}, table)
+    for path in (hostile, junk, broken, table):
+        with pytest.raises(WeightsError, match=path.name):
+            build_network(spec, path)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        build_network(spec, tmp_path / "absent.pth")
+    other = tmp_path / "other.pth"
+    torch.save({"features.0.0.weight": torch.zeros(1)}, other)
+    with pytest.raises(WeightsError, match="fetch_weights efficientnet_b0"):
+        build_network(spec, other)
+    assert "ran code" not in capsys.readouterr().out
+
+
+def test_the_registry_needs_no_torch():
+    code = (
+        "import sys, vision.engine.backbones, vision.engine.weight_files; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert DEFAULT_BACKBONE in BACKBONES
+    with pytest.raises(ValueError, match="Known are: faultnet, vgg16"):
+        get_backbone("VGG")

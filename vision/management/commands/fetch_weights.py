@@ -1,0 +1,62 @@
+"""Put the weights of a backbone into the data folder: from a file, or from torchvision's own address."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from vision.engine.backbones import BACKBONES, WeightsError, get_backbone
+from vision.engine.weight_files import SUFFIXES, copy_from, download_source, place_weights
+
+
+class Command(BaseCommand):
+    help = "Put the weights of a backbone into the data folder. Downloads them, or takes a local --file."
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "backbone", choices=[name for name, spec in BACKBONES.items() if spec.weights_file]
+        )
+        parser.add_argument(
+            "--file",
+            type=Path,
+            help="A local file of torch.save or safetensors, for machines without a network.",
+        )
+
+    def handle(self, *, backbone, file, **options):
+        try:
+            if file is None:
+                url, digits = download_source(backbone)
+                write, suffix = _download_from(url, digits), ".pth"
+            else:
+                write, suffix = copy_from(file), file.suffix
+                if suffix not in SUFFIXES:
+                    raise CommandError(
+                        f"{file} is no weight file: its name must end in {', '.join(SUFFIXES)}."
+                    )
+                if not file.is_file():
+                    raise CommandError(f"There is no file {file}.")
+            target, digest = place_weights(backbone, settings.FAULTDIAG_DATA, write, suffix)
+        except WeightsError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"The weights can't be put in place: {error.strerror or error}.") from error
+        self.stdout.write(f"{target} is in place (sha256 {digest}).")
+        self.stdout.write(get_backbone(backbone).licence)
+        self.stdout.write(f"Set FAULTDIAG_BACKBONE={backbone} and restart to use it.")
+
+
+def _download_from(url, digits):
+    def write(target):
+        from torch.hub import download_url_to_file
+
+        try:
+            download_url_to_file(url, str(target), hash_prefix=digits, progress=True)
+        except (OSError, RuntimeError) as error:
+            # URLError and timeouts are OSErrors; a wrong hash is a RuntimeError
+            reason = getattr(error, "reason", None) or error
+            raise WeightsError(
+                f"{url} can't be fetched ({reason}). Fetch it on a machine with a network, bring the file here "
+                "and run this command with --file PATH."
+            ) from error
+
+    return write
