@@ -111,7 +111,7 @@ def case_decide(
     replaces the label of an earlier one; both stay on record.
     Raises ValidationError when the case has no image to decide on, or the category does not fit the verdict.
     """
-    case = Case.objects.select_for_update(of=("self",)).get(pk=case.pk)
+    case.refresh_from_db(from_queryset=Case.objects.select_for_update())
     images = list(case.images.diagnostic())
     if not images:
         raise ValidationError({"images": f"{case} has no picture to decide on: add one first."})
