@@ -1,0 +1,269 @@
+"""Trains FaultNet from nothing, on drawn pictures only, and writes its weights.
+
+    train(TrainingPlan(minutes=25), pool, out, checkpoint, progress=...)
+
+Same plan with `steps`, same pool and one thread: same weights. With several threads sums are rounded in
+another order, and with `minutes` the number of steps depends on the machine; the weights then differ, the
+quality does not.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision.engine.faultnet import INPUT_MEAN, INPUT_STD, FaultNet
+from vision.engine.synthesis.pool import GENERATOR_VERSION, Pool
+from vision.engine.synthesis.scenes import MASK_SIZE, VIEW_SIZE
+from vision.engine.training_losses import TrainingHeads, mask_targets, training_losses
+from vision.engine.weight_files import sha256_of
+
+#: Small pictures first: more of them in the same time.
+SMALL_VIEW = 96
+SMALL_VIEW_SHARE = 0.6
+WARM_UP_SHARE = 0.04
+MASK_STRIDE = 8
+CHECKPOINT_SECONDS = 120
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train. Exactly one of `steps` and `minutes` is given; a batch is counted in pairs of views."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    threads: int = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("Give either the steps or the minutes of the training.")
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """`share` of the training that is done, from 0 to 1, and smoothed losses by name."""
+
+    step: int
+    share: float
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where the weights are, and what became of the training."""
+
+    weights: Path
+    sha256: str
+    steps: int
+    losses: dict[str, float]
+
+
+class _State:
+    """Everything that a checkpoint must hold to go on as if nothing had happened."""
+
+    def __init__(self, plan: TrainingPlan, device: torch.device) -> None:
+        torch.manual_seed(plan.seed)
+        self.network = FaultNet().to(device, memory_format=torch.channels_last)
+        self.heads = TrainingHeads().to(device, memory_format=torch.channels_last)
+        parameters = [*self.network.parameters(), *self.heads.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=plan.learning_rate,
+        )
+        self.parameters = parameters
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: dict[str, float] = {}
+
+    def save(self, path: Path, plan: TrainingPlan) -> None:
+        content = {
+            "plan": asdict(plan),
+            "network": self.network.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        torch.save(content, unfinished)
+        os.replace(unfinished, path)
+
+    def load(self, path: Path, plan: TrainingPlan) -> None:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError) as error:
+            raise TrainingError(
+                f"The checkpoint {path} cannot be read: {error}. Start without it."
+            ) from error
+        saved = {key: content["plan"][key] for key in _RECIPE}
+        if saved != {key: asdict(plan)[key] for key in _RECIPE}:
+            raise TrainingError(
+                f"The checkpoint {path} belongs to another training ({saved}). Start without it, or repeat "
+                "the options of that training."
+            )
+        self.network.load_state_dict(content["network"])
+        self.heads.load_state_dict(content["heads"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step, self.seconds, self.losses = content["step"], content["seconds"], content["losses"]
+
+
+# What must agree between a checkpoint and the plan that goes on from it.
+_RECIPE = ("steps", "minutes", "seed", "batch", "learning_rate", "weight_decay")
+
+
+def train(
+    plan: TrainingPlan,
+    pool: Pool,
+    out: Path,
+    checkpoint: Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[TrainingProgress], None] = lambda state: None,
+) -> TrainingResult:
+    """Train on a pool and write the weights to `out` (.safetensors).
+
+    `checkpoint` is written every two minutes and removed at the end; with `resume` training goes on from it.
+    Raises TrainingError when the loss is no longer a number, when the pool is smaller than a batch, or when
+    the checkpoint does not fit.
+    """
+    if len(pool) < plan.batch:
+        raise TrainingError(f"The pool holds {len(pool)} canvases, fewer than a batch of {plan.batch}.")
+    torch.set_num_threads(plan.threads)
+    device = _choose_device(plan.device)
+    state = _State(plan, device)
+    if resume:
+        state.load(checkpoint, plan)
+    state.network.train()
+    state.heads.train()
+    started = time.monotonic() - state.seconds
+    saved_at = time.monotonic()
+    for rows in _batches(len(pool), plan, state.step):
+        share = _share_done(plan, state)
+        if share >= 1:
+            break
+        _train_step(plan, state, pool, rows, share, device)
+        state.seconds = time.monotonic() - started
+        progress(TrainingProgress(state.step, min(1.0, _share_done(plan, state)), dict(state.losses)))
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            state.save(checkpoint, plan)
+            saved_at = time.monotonic()
+    digest = write_weights(state.network, out, {**asdict(plan), "steps": state.step, "canvases": len(pool)})
+    checkpoint.unlink(missing_ok=True)
+    return TrainingResult(out, digest, state.step, dict(state.losses))
+
+
+def write_weights(network: nn.Module, out: Path, training: dict[str, object]) -> str:
+    """Write a network's weights with what made them, without a date; returns the file's sha256."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    # One entry: safetensors does not keep the order of several, and the same weights should hash the same.
+    notes = {"training": json.dumps({"generator": GENERATOR_VERSION, **training}, sort_keys=True)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    save_file(tensors, unfinished, metadata=notes)
+    os.replace(unfinished, out)
+    return sha256_of(out)
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _share_done(plan: TrainingPlan, state: _State) -> float:
+    return state.step / plan.steps if plan.steps else state.seconds / (60 * plan.minutes)
+
+
+def _batches(canvases: int, plan: TrainingPlan, first_step: int) -> Iterator[np.ndarray]:
+    """Rows of the batch of each step from `first_step` on, without end; every epoch in another order."""
+    per_epoch = canvases // plan.batch
+    epoch, skipped = divmod(first_step, per_epoch)
+    while True:
+        order = np.random.default_rng([plan.seed, epoch]).permutation(canvases)
+        for number in range(skipped, per_epoch):
+            # Sorted, because the pool lies on disk.
+            yield np.sort(order[number * plan.batch : (number + 1) * plan.batch])
+        epoch, skipped = epoch + 1, 0
+
+
+def _train_step(
+    plan: TrainingPlan, state: _State, pool: Pool, rows: np.ndarray, share: float, device: torch.device
+) -> None:
+    # A generator of the step's own, so that a resumed training sees the same pictures.
+    rng = np.random.default_rng([plan.seed, 1, state.step])
+    views = torch.from_numpy(pool.views[rows]).to(device).flatten(0, 1)[:, None].float() / 255
+    masks = torch.from_numpy(pool.masks[rows]).to(device).flatten(0, 1).float() / 255
+    views, masks = _augmented(rng, (views - INPUT_MEAN) / INPUT_STD, masks)
+    if share < SMALL_VIEW_SHARE:
+        views, masks = _cropped(rng, views, masks)
+    faults = torch.from_numpy(pool.faults[rows].astype(np.int64)).to(device).repeat_interleave(2, 0)
+    families = torch.from_numpy(pool.families[rows].astype(np.int64)).to(device).repeat_interleave(2, 0)
+
+    for group in state.optimiser.param_groups:
+        group["lr"] = plan.learning_rate * _schedule(share)
+    outputs = state.heads(state.network(views.contiguous(memory_format=torch.channels_last)))
+    losses = training_losses(outputs, families, mask_targets(masks, faults))
+    total = sum(losses.values())
+    if not torch.isfinite(total):
+        raise TrainingError(f"The loss is no number any more at step {state.step}. Lower the learning rate.")
+    state.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    nn.utils.clip_grad_norm_(state.parameters, 5.0)
+    state.optimiser.step()
+    state.step += 1
+    for name, loss in losses.items():
+        state.losses[name] = 0.98 * state.losses.get(name, loss.item()) + 0.02 * loss.item()
+
+
+def _schedule(share: float) -> float:
+    """Factor of the learning rate: a short rise, then half a cosine down to zero."""
+    return min(1.0, 0.02 + share / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _augmented(rng: np.random.Generator, views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Views mirrored and transposed with their masks, and changed in contrast and brightness.
+
+    Masks come back at the stride of the mask head.
+    """
+    count = len(views)
+    masks = functional.max_pool2d(masks, MASK_SIZE * MASK_STRIDE // VIEW_SIZE)
+    for change in (lambda t: t.flip(3), lambda t: t.flip(2), lambda t: t.transpose(2, 3)):
+        chosen = torch.from_numpy(rng.uniform(size=count) < 0.5).to(views.device)
+        views[chosen] = change(views[chosen])
+        masks[chosen] = change(masks[chosen])
+    contrast = torch.from_numpy(rng.uniform(0.75, 1.3, (count, 1, 1, 1)).astype(np.float32))
+    brightness = torch.from_numpy(rng.normal(0, 0.25, (count, 1, 1, 1)).astype(np.float32))
+    return views * contrast.to(views.device) + brightness.to(views.device), masks
+
+
+def _cropped(rng: np.random.Generator, views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The same small square of all views and masks."""
+    y, x = rng.integers(0, (VIEW_SIZE - SMALL_VIEW) // MASK_STRIDE + 1, 2)
+    side = SMALL_VIEW // MASK_STRIDE
+    masks = masks[:, :, y : y + side, x : x + side]
+    y, x = y * MASK_STRIDE, x * MASK_STRIDE
+    return views[:, :, y : y + SMALL_VIEW, x : x + SMALL_VIEW], masks
