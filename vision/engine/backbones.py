@@ -64,6 +64,11 @@ class BackboneSpec:
     licence: str
 
     @property
+    def mending_command(self) -> str:
+        """What brings the weights of this backbone into place."""
+        return f"manage.py fetch_weights {self.name}" + ("" if self.weights_file else " --file PATH")
+
+    @property
     def preprocessing(self) -> str:
         """Version of the preprocessing: a change to how pixels are prepared must change this text."""
         colour = "grey" if self.channels == 1 else "rgb"
@@ -227,7 +232,7 @@ def build_network(spec: BackboneSpec, weights: Path | None = None, *, random_see
     except RuntimeError as error:
         raise WeightsError(
             f"{weights} does not hold the weights of {spec.title} ({_first_line(error)}). "
-            f"Remove it and run: manage.py fetch_weights {spec.name}"
+            f"Remove it and run: {spec.mending_command}"
         ) from error
     return network.eval().requires_grad_(False)
 
@@ -292,7 +297,7 @@ def _settle_batch_norms(network: nn.Module, spec: BackboneSpec) -> None:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s)") else (lines or [""])[0]
-    return text[:160].rstrip(".")
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _unit_length(network: nn.Module) -> nn.Module:

@@ -76,7 +76,7 @@ class Embedder:
         if (weights is None) == (random_seed is None):
             raise WeightsError(f"{self.spec.title} needs either a weight file or a seed for random weights.")
         if weights is not None and not weights.is_file():
-            raise WeightsError(f"There is no weight file {weights}. Run: manage.py fetch_weights {backbone}")
+            raise WeightsError(f"There is no weight file {weights}. Run: {self.spec.mending_command}")
         self.space = EmbeddingSpace(
             backbone=backbone,
             weights_sha256=sha256_of(weights) if weights else f"random-{random_seed}",

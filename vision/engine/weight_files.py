@@ -46,7 +46,7 @@ def find_weights(backbone: str, data: Path) -> Path:
             return path
     raise WeightsMissing(
         f"The weights of {spec.title} are not here: no {names[0]} or {names[1]} in {folder}. "
-        f"Run: manage.py fetch_weights {backbone} (with --file PATH where there is no network)."
+        f"Run: {spec.mending_command} (where there is no network, bring the file and add --file PATH)"
     )
 
 

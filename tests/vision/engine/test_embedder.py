@@ -11,7 +11,7 @@ from PIL import Image
 from vision.engine.backbones import BACKBONES, WeightsError, build_network, get_backbone
 from vision.engine.embedder import Embedder, EmbeddingSpace, prepare
 
-SMALL = "efficientnet_b0"
+SMALL = "faultnet"
 
 
 def pictures(count=3, size=(150, 100)):

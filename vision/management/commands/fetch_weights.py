@@ -13,9 +13,7 @@ class Command(BaseCommand):
     help = "Put the weights of a backbone into the data folder. Downloads them, or takes a local --file."
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "backbone", choices=[name for name, spec in BACKBONES.items() if spec.weights_file]
-        )
+        parser.add_argument("backbone", choices=list(BACKBONES))
         parser.add_argument(
             "--file",
             type=Path,
@@ -55,8 +53,8 @@ def _download_from(url, digits):
             # URLError and timeouts are OSErrors; a wrong hash is a RuntimeError
             reason = getattr(error, "reason", None) or error
             raise WeightsError(
-                f"{url} can't be fetched ({reason}). Fetch it on a machine with a network, bring the file here "
-                "and run this command with --file PATH."
+                f"{url} can't be fetched ({reason}). Fetch it on a machine with a network, bring the file "
+                "here and run this command with --file PATH."
             ) from error
 
     return write
