@@ -10,14 +10,21 @@ from random import Random
 
 #: The demo's present day: fixed, so that every machine gets the same dates.
 PRESENT = date(2026, 11, 1)
-_HISTORY_DAYS = 548  # 18 months
-_OPEN_DAYS = 45
+_CLOSED_DAYS_AGO = (110, 548)  # up to 18 months
 _VIEWS_PER_CASE = (2, 1, 3, 1, 2, 1)
 #: Cases that nobody has looked at yet.
 TRIAGE_CASES = 10
 #: One case in so many of a category is still open.
 _OPEN_EVERY = 7
-_OPEN_STATUSES = ("effectiveness", "actions", "analysis", "contained", "triaged", "waiting")
+#: How many days ago a case was reported that has come so far.
+_OPEN_DAYS_AGO = {
+    "effectiveness": (60, 95),
+    "actions": (25, 45),
+    "analysis": (10, 22),
+    "contained": (4, 9),
+    "triaged": (2, 5),
+    "waiting": (20, 50),
+}
 _TEXTS = Path(__file__).parent
 
 _DETECTION_POINTS = {
@@ -128,15 +135,15 @@ def _read(name: str) -> dict:
 
 def _past_case(category: dict, number: int, views: int) -> DemoCase:
     source = f"demo:{category['code']}/{number:03d}"
-    random = Random(source)  # noqa: S311  (repeatable, nothing secret)
+    random = Random(source)
     of_category = scenarios()[category["code"]]
     scenario = of_category[number % len(of_category)]
     if number % _OPEN_EVERY == _OPEN_EVERY - 1:
-        turn = [fault["code"] for fault in faults()].index(category["code"]) + number // _OPEN_EVERY
-        status, days_ago = _OPEN_STATUSES[turn % len(_OPEN_STATUSES)], random.randint(6, _OPEN_DAYS)
+        turn = faults().index(category) + number // _OPEN_EVERY
+        status, days_ago = list(_OPEN_DAYS_AGO.items())[turn % len(_OPEN_DAYS_AGO)]
     else:
-        status, days_ago = "closed", random.randint(_OPEN_DAYS + 30, _HISTORY_DAYS)
-    place = _placed(random, scenario, days_ago)
+        status, days_ago = "closed", _CLOSED_DAYS_AGO
+    place = _placed(random, scenario, random.randint(*days_ago))
     fields = place.fields | {"title": scenario["title"], "severity": category["severity"]}
     return DemoCase(
         source=source,
@@ -154,10 +161,9 @@ def _past_case(category: dict, number: int, views: int) -> DemoCase:
 
 def _triage_case(number: int) -> DemoCase:
     source = f"demo:triage/{number:03d}"
-    random = Random(source)  # noqa: S311
+    random = Random(source)
     category = faults()[(5 * number + 2) % len(faults())]
-    scenario = random.choice(scenarios()[category["code"]])
-    place = _placed(random, scenario, days_ago=random.randint(0, 3))
+    place = _placed(random, random.choice(scenarios()[category["code"]]), random.randint(0, 2))
     return DemoCase(
         source=source,
         status="new",
@@ -194,7 +200,7 @@ def _placed(random: Random, scenario: dict, days_ago: int) -> _Place:
     site = random.choice(texts["site"])
     reported_on = PRESENT - timedelta(days=days_ago)
     produced_on = reported_on - timedelta(days=random.randint(9, 120))
-    complained = random.choice((1, 2, 4, 12, 20, 48, 96, 160, 240))
+    complained = random.choice((2, 3, 5, 8) if kind == "field" else (12, 20, 48, 96, 160, 240))
     confirmed = max(1, round(complained * random.uniform(0.15, 1.0)))
     lot = f"{site['code'][0]}{produced_on:%y%V}-{random.randint(1, 399):03d}"
     detection_point = random.choice(_DETECTION_POINTS[kind])
@@ -218,7 +224,7 @@ def _placed(random: Random, scenario: dict, days_ago: int) -> _Place:
             "reported_at": moment + timedelta(hours=random.randint(6, 17), minutes=random.randint(0, 59)),
             "detection_point": detection_point,
             "lot": lot,
-            "serial_number": f"{produced_on:%y%j}{random.randint(1, 9999):04d}" if complained == 1 else "",
+            "serial_number": f"{produced_on:%y%j}{random.randint(1, 9999):04d}" if kind == "field" else "",
             "produced_on": produced_on,
             "quantity_complained": complained,
             "quantity_confirmed": confirmed,
@@ -266,8 +272,6 @@ def _actions(random: Random, scenario: dict, status: str, reported_on: date):
             done_on = None
         if status != "closed":
             effectiveness = "pending"
-        elif effectiveness not in _EVIDENCE:
-            raise ValueError(effectiveness)
         yield DemoAction(code, due_on, done_on, effectiveness, _evidence(random, effectiveness))
 
 

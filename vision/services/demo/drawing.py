@@ -1,0 +1,60 @@
+"""The demo's pictures, drawn side by side in processes of their own."""
+
+import io
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from vision.engine.synthesis.gallery import draw_fault_image
+
+#: Pixels of a side.
+SIZE = 384
+_QUALITY = 90
+#: Drawn at a time by one process; more would make the progress jump.
+_CHUNK = 4
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What to draw; `strength` 1 shows the fault as it is, 0 the same surface without it."""
+
+    kind: str
+    seed: int
+    material: str
+    strength: float = 1.0
+
+
+def drawings_draw(drawings: Sequence[Drawing], processes: int | None = None) -> Iterator[bytes]:
+    """JPEG files in the order of `drawings`, the same for the same drawings."""
+    processes = processes or min(4, len(os.sched_getaffinity(0)))
+    # Spawned and not forked: the caller may hold threads and connections.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_use_one_thread) as pool:
+        yield from pool.map(draw, drawings, chunksize=_CHUNK)
+
+
+def draw(drawing: Drawing) -> bytes:
+    """One JPEG file, SIZE pixels square."""
+    pixels, mask = draw_fault_image(drawing.kind, drawing.seed, SIZE, material=drawing.material)
+    if drawing.strength < 1:
+        pixels = _weakened(pixels, mask, drawing.strength)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def _weakened(pixels: np.ndarray, mask: np.ndarray, strength: float) -> np.ndarray:
+    """The picture with its fault faded into the surface around it."""
+    area = cv2.dilate((mask > 0.02 * mask.max()).astype(np.uint8), np.ones((7, 7), np.uint8))
+    healed = cv2.inpaint(pixels, area, 5, cv2.INPAINT_TELEA)
+    return cv2.addWeighted(pixels, strength, healed, 1 - strength, 0)
+
+
+def _use_one_thread() -> None:
+    cv2.setNumThreads(1)
