@@ -13,7 +13,7 @@ import numpy as np
 
 from vision.engine.neighbours import leave_one_out_neighbours
 
-TEMPERATURES = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+TEMPERATURES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 BALANCES = (0.0, 0.5, 1.0)
 #: Below this many images nothing is picked by cross-validation: the defaults hold.
 _ENOUGH_TO_FIT = 20
