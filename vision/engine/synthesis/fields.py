@@ -56,7 +56,7 @@ def power_law(
 ) -> np.ndarray:
     """Filter whose gain falls with frequency to the power `exponent`: the spectrum of most rough surfaces.
 
-    Below `corner` (cycles per picture) the gain is flat; `anisotropy` stretches the grain across `angle`
+    Below `corner` (cycles per picture) the gain is flat; `anisotropy` stretches the grain along `angle`
     (rad).
     """
     fy, fx = frequency_grid(size)

@@ -50,6 +50,20 @@ def _warped(rng: Generator, field: np.ndarray, amplitude: float, gain: np.ndarra
     return displaced(field, amplitude * filtered_noise(rng, gain), amplitude * filtered_noise(rng, gain))
 
 
+def cell_heights(rng: Generator, count: int) -> np.ndarray:
+    """Domes between creases, as on leather: (256, 256) float32, standardised."""
+    _, labels = _voronoi(rng, count)
+    to_crease = cv2.distanceTransform(1 - _borders(labels), cv2.DIST_L2, 3)
+    return _warped(rng, standardised(np.minimum(blurred(to_crease, 0.8), 4)), 2, power_law(2.0))
+
+
+def crack_lines(rng: Generator, count: int) -> np.ndarray:
+    """A closed network of fine bent lines around about `count` fields: (256, 256) float32, 0 to 1."""
+    _, labels = _voronoi(rng, count)
+    lines = _warped(rng, blurred(_borders(labels).astype(np.float32), 0.5), 3, power_law(1.8))
+    return np.clip(1.5 * lines, 0, 1)
+
+
 def cells(params: Generator) -> Texture:
     """Cells told apart by their borders: foam, leather, orange peel, tiles."""
     count, width = int(log_uniform(params, 12, 1200)), log_uniform(params, 1, 4)
