@@ -1,0 +1,85 @@
+"""Pictures, for people who may see the case or the category that they belong to."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from cases.models import CaseImage, CategoryExample, ImageFile
+from vision.engine.images import load_image, render_preview
+
+#: Longer side in pixels.
+SIZES = {"thumbnail": 256, "preview": 1600}
+
+
+@require_safe
+@login_required
+def image(request, pk: int, size: str):
+    """A picture of a case, in one of SIZES or as its original."""
+    found = get_object_or_404(CaseImage.objects.visible_to(request.user).select_related("file"), pk=pk)
+    return _serve(request, found.file, size)
+
+
+@require_safe
+@login_required
+def example(request, pk: int, size: str):
+    """An example picture of the fault catalogue."""
+    if not request.user.has_perm("cases.view_faultcategory"):
+        raise Http404
+    found = get_object_or_404(CategoryExample.objects.select_related("file"), pk=pk)
+    return _serve(request, found.file, size)
+
+
+def derived_path(image_file: ImageFile, size: str) -> Path:
+    """The file of a rendered picture; it is made when it is missing."""
+    digest = image_file.sha256
+    path = Path(settings.FAULTDIAG_DATA) / "derived" / digest[:2] / digest / f"{size}.webp"
+    if not path.exists():
+        with image_file.original.open("rb") as original:
+            rendered = render_preview(load_image(original.read(), fit=SIZES[size]), SIZES[size])
+        _write_atomically(path, rendered)
+    return path
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    # Another process may render the same picture: each writes its own file, and the last rename wins.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _serve(request, image_file: ImageFile, size: str) -> HttpResponse:
+    etag = f'"{image_file.sha256}-{size}"'
+    response = get_conditional_response(request, etag=etag)
+    if response is None:
+        response = _open(image_file, size)
+    response["ETag"] = etag
+    # The content behind an address never changes; other people's caches must not keep it.
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+def _open(image_file: ImageFile, size: str) -> FileResponse:
+    name = image_file.sha256[:16]
+    try:
+        if size in SIZES:
+            file = derived_path(image_file, size).open("rb")
+            return FileResponse(file, filename=f"{name}-{size}.webp", content_type="image/webp")
+        file = image_file.original.open("rb")
+    except FileNotFoundError as error:
+        raise Http404(f"The original of picture {name} is missing from the data folder.") from error
+    return FileResponse(file, filename=f"{name}.{image_file.extension}", content_type=image_file.mime)

@@ -1,0 +1,89 @@
+// What every page has: theme switch, keyboard help, shortcuts that can be turned off, menus, submit guard.
+const root = document.documentElement;
+
+export function typing(event) {
+  const element = event.target;
+  return event.ctrlKey || event.metaKey || event.altKey
+    || element.closest("input, textarea, select, [contenteditable], dialog") !== null;
+}
+
+export function shortcutsOn() {
+  return localStorage.getItem("shortcuts") !== "off";
+}
+
+// Calls handlers[key] for single keys, unless somebody types, a dialog is open, or shortcuts are off.
+export function onKeys(handlers) {
+  document.addEventListener("keydown", (event) => {
+    if (typing(event) || !shortcutsOn() || document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
+    const handler = handlers[event.key];
+    if (handler && handler(event) !== false) event.preventDefault();
+  });
+}
+
+function darkNow() {
+  if (root.dataset.theme) return root.dataset.theme === "dark";
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function showTheme() {
+  for (const button of document.querySelectorAll("[data-theme-switch]")) {
+    button.setAttribute("aria-pressed", String(darkNow()));
+  }
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-theme-switch]")) {
+    root.dataset.theme = darkNow() ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+    showTheme();
+  }
+  const opener = event.target.closest("[data-opens]");
+  if (opener) {
+    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+    document.getElementById(opener.dataset.opens).showModal();
+  }
+  if (event.target.closest("[data-closes]")) event.target.closest("dialog").close();
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// A form is sent once: its buttons rest until the answer is there.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post" || event.defaultPrevented) return;
+  if (event.target.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+const toggle = document.querySelector("[data-shortcuts-toggle]");
+if (toggle) {
+  toggle.checked = shortcutsOn();
+  toggle.addEventListener("change", () => localStorage.setItem("shortcuts", toggle.checked ? "on" : "off"));
+}
+
+onKeys({
+  "?": () => document.getElementById("keyboard-help")?.showModal(),
+  n: () => {
+    const link = document.querySelector(".mainnav [data-new-case]");
+    // On the triage page, n is a verdict.
+    if (!link || document.querySelector("[data-triage]")) return false;
+    link.click();
+  },
+});
+
+showTheme();

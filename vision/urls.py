@@ -1,0 +1,14 @@
+"""Addresses of the queue, of triage and of the library."""
+
+from django.urls import path
+
+from vision.views import library, queue, triage
+
+urlpatterns = [
+    path("", queue.case_list, name="case-list"),
+    path("cases/<str:number>/triage", triage.triage, name="case-triage"),
+    path("cases/<str:number>/triage/verdict", triage.verdict, name="case-verdict"),
+    path("cases/<str:number>/triage/decision", triage.decide, name="case-decide"),
+    path("library", library.library_status, name="library-status"),
+    path("library/progress", library.library_progress, name="library-progress"),
+]
