@@ -47,6 +47,21 @@ def category_find(folder_name: str) -> FaultCategory | None:
     return by_code or FaultCategory.objects.filter(named).order_by("pk").first()
 
 
+def category_find_or_create(folder_name: str) -> FaultCategory:
+    """The category of a folder; a new one is active at once, and asks for its definition."""
+    return (
+        category_find(folder_name)
+        or FaultCategory.objects.get_or_create(
+            code=category_code(folder_name),
+            defaults={
+                "name": folder_name.replace("_", " ").strip().capitalize()[:120],
+                "definition": "Created by a folder import: describe what counts as this fault.",
+                "state": FaultCategory.State.ACTIVE,
+            },
+        )[0]
+    )
+
+
 def party_find_or_create(kind: str, text: str) -> Customer | Supplier | Site:
     """The customer, supplier or site with this code or name; a new one is named as written."""
     model = _PARTIES[kind]

@@ -8,12 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from cases.models import Case, CaseImage, Job
-from cases.services.folder_import import (
-    FolderImport,
-    FolderImportError,
-    folder_import_preview,
-    folder_import_start,
-)
+from cases.services.folder_import import folder_import_preview, folder_import_start
+from cases.services.folder_scan import FolderImport
+from cases.services.folder_table import FolderImportError
 from vision.models import Embedding, EmbeddingFailure, EmbeddingSpace
 
 #: Seconds between two looks at the progress.
@@ -102,8 +99,8 @@ class Command(BaseCommand):
         for code, number in result["categories"].items():
             self.stdout.write(f"  {code}: {number}")
         self.stdout.write(
-            "{files} pictures: {imported} imported, {skipped} there already, {duplicates} identical to"
-            " another, {problem_count} problems.".format(**result)
+            "{files} pictures: {imported} imported, {skipped} there already, {duplicates} known under another"
+            " name, {problem_count} problems.".format(**result)
         )
 
     def _follow_embedding(self, wanted):
