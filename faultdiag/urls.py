@@ -1,14 +1,24 @@
-"""Provisional URLs: replaced by the frame's own."""
+"""All addresses: pages, API, admin, health."""
+
 from importlib.util import find_spec
 
 from django.contrib import admin
+from django.contrib.auth import views as auth
 from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls), path("accounts/", include("django.contrib.auth.urls"))]
-for prefix, module in [("api/v1/", "cases.api.urls"), ("api/v1/", "vision.api.urls"), ("", "cases.urls"), ("", "vision.urls")]:
-    try:
-        found = find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found:
-        urlpatterns.append(path(prefix, include(module)))
+from faultdiag import health
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+]
+for _prefix, _module in [
+    ("api/v1/", "faultdiag.api_urls"),
+    ("", "cases.urls"),
+    ("", "vision.urls"),
+]:
+    if find_spec(_module):
+        urlpatterns.append(path(_prefix, include(_module)))
