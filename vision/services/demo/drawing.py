@@ -11,22 +11,26 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision.engine.synthesis.gallery import draw_fault_image
+from vision.engine.synthesis.gallery import NO_FAULT, draw_fault_image
 
 #: Pixels of a side.
 SIZE = 384
 _QUALITY = 90
+#: A close-up shows the fault with this much around it, and never less than half of the picture.
+_SURROUNDINGS = 1.6
+_SMALLEST_PART = 0.5
 #: Drawn at a time by one process; more would make the progress jump.
 _CHUNK = 4
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What to draw; `strength` 1 shows the fault as it is, 0 the same surface without it."""
+    """What to draw; `strength` 1 shows the fault as it is, 0 a good part of that material."""
 
     kind: str
     seed: int
     material: str
+    is_close_up: bool = False
     strength: float = 1.0
 
 
@@ -41,19 +45,35 @@ def drawings_draw(drawings: Sequence[Drawing], processes: int | None = None) -> 
 
 def draw(drawing: Drawing) -> bytes:
     """One JPEG file, SIZE pixels square."""
-    pixels, mask = draw_fault_image(drawing.kind, drawing.seed, SIZE, material=drawing.material)
-    if drawing.strength < 1:
+    kind = drawing.kind if drawing.strength else NO_FAULT
+    pixels, mask = draw_fault_image(kind, drawing.seed, material=drawing.material)
+    if 0 < drawing.strength < 1:
         pixels = _weakened(pixels, mask, drawing.strength)
+    if drawing.is_close_up and mask.any():
+        pixels = _close_up(pixels, mask)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+    picture = Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
 
 
 def _weakened(pixels: np.ndarray, mask: np.ndarray, strength: float) -> np.ndarray:
-    """The picture with its fault faded into the surface around it."""
+    """The picture with its fault faded into what surrounds it."""
     area = cv2.dilate((mask > 0.02 * mask.max()).astype(np.uint8), np.ones((7, 7), np.uint8))
     healed = cv2.inpaint(pixels, area, 5, cv2.INPAINT_TELEA)
     return cv2.addWeighted(pixels, strength, healed, 1 - strength, 0)
+
+
+def _close_up(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The square around the fault."""
+    whole = len(pixels)
+    rows, columns = (np.flatnonzero((mask > 0.3 * mask.max()).any(axis=axis)) for axis in (1, 0))
+    extent = max(np.ptp(rows), np.ptp(columns)) * _SURROUNDINGS
+    side = int(np.clip(extent, _SMALLEST_PART * whole, whole))
+    top, left = (
+        int(np.clip((found[0] + found[-1] - side) // 2, 0, whole - side)) for found in (rows, columns)
+    )
+    return pixels[top : top + side, left : left + side]
 
 
 def _use_one_thread() -> None:

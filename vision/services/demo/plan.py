@@ -235,11 +235,13 @@ def _placed(random: Random, scenario: dict, days_ago: int) -> _Place:
 
 
 def _views(random: Random, category: dict, part: dict, source: str, number: int) -> tuple[DemoView, ...]:
+    """A close-up, an overview of the same piece, and a close-up of another piece of the lot."""
     stem = source.removeprefix("demo:").replace("/", "-").lower()
-    roles = ("close_up", "overview", "close_up")
+    one, other = random.randrange(2**31), random.randrange(2**31)
+    shown = ((one, "close_up"), (one, "overview"), (other, "close_up"))
     return tuple(
-        DemoView(category["kind"], random.randrange(2**31), part["material"], role, f"{stem}-{view}.jpg")
-        for view, role in enumerate(roles[:number], start=1)
+        DemoView(category["kind"], seed, part["material"], role, f"{stem}-{view}.jpg")
+        for view, (seed, role) in enumerate(shown[:number], start=1)
     )
 
 

@@ -1,13 +1,14 @@
 """Writing the demo library into the database, through the services that people's cases take."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connection, transaction
 
 from cases.models import (
     ActionTaken,
     Case,
+    CaseImage,
     CategoryExample,
     CorrectiveAction,
     Customer,
@@ -22,15 +23,19 @@ from cases.models import (
 from cases.services.intake import Picture, case_create, image_file_store, pictures_check
 from cases.services.labels import images_label
 from vision.services.demo.drawing import Drawing, drawings_draw
-from vision.services.demo.plan import DemoCase, DemoResolution, cases_plan, catalogue, faults, scenarios
+from vision.services.demo.plan import (
+    DemoCase,
+    DemoResolution,
+    DemoView,
+    cases_plan,
+    catalogue,
+    faults,
+    scenarios,
+)
 
 IMAGES_PER_CATEGORY = 30
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('vision.demo'))"
-_EXAMPLES = (
-    (CategoryExample.Verdict.OK, 0.0, "ok"),
-    (CategoryExample.Verdict.LIMIT, 0.35, "limit"),
-    (CategoryExample.Verdict.NOT_OK, 1.0, "not_ok"),
-)
+_LIMIT_STRENGTH = 0.35
 
 #: Wraps an iterable of known length to show progress: (iterable, what is done, length).
 Watch = Callable[[Iterable, str, int], Iterable]
@@ -86,20 +91,26 @@ def _missing(planned: list[DemoCase]) -> list[DemoCase]:
 
 
 def _drawings_of(planned: list[DemoCase]) -> list[Drawing]:
-    views = [Drawing(view.kind, view.seed, view.material) for plan in planned for view in plan.views]
+    views = [_drawing_of(view) for plan in planned for view in plan.views]
     return views + [drawing for category in faults() for _, _, drawing in _examples_plan(category)]
 
 
+def _drawing_of(view: DemoView) -> Drawing:
+    return Drawing(view.kind, view.seed, view.material, is_close_up=view.role == CaseImage.Role.CLOSE_UP)
+
+
 def _examples_plan(category: dict) -> list[tuple[str, str, Drawing]]:
-    """Verdict, caption and drawing of each example: one surface as it should be, at the limit, and beyond."""
+    """Verdict, caption and drawing of each example: a good part, one at the limit, and one beyond it."""
     part = next(
         part for part in catalogue()["part"] if part["family"] in scenarios()[category["code"]][0]["families"]
     )
-    seed = 1_000_000 + faults().index(category)
-    return [
-        (verdict, category[caption][:200], Drawing(category["kind"], seed, part["material"], strength))
-        for verdict, strength, caption in _EXAMPLES
-    ]
+    kind, seed, limit_seed = category["kind"], category["example_seed"], category.get("limit_seed")
+    good = Drawing(kind, seed, part["material"], strength=0)
+    bad = Drawing(kind, seed, part["material"], is_close_up=True)
+    limit = replace(bad, seed=limit_seed) if limit_seed else replace(bad, strength=_LIMIT_STRENGTH)
+    drawings = {CategoryExample.Verdict.OK: good, CategoryExample.Verdict.LIMIT: limit}
+    drawings[CategoryExample.Verdict.NOT_OK] = bad
+    return [(verdict, category[str(verdict)], drawing) for verdict, drawing in drawings.items()]
 
 
 class _Catalogue:
@@ -153,10 +164,7 @@ def _by_code(model, rows: list[dict]) -> dict:
 
 def _case_store(plan: DemoCase, people: _Catalogue, drawn: dict[Drawing, bytes]) -> None:
     case = case_create(
-        pictures=[
-            Picture(view.name, drawn[Drawing(view.kind, view.seed, view.material)], view.role)
-            for view in plan.views
-        ],
+        pictures=[Picture(view.name, drawn[_drawing_of(view)], view.role) for view in plan.views],
         status=plan.status,
         bulk=True,
         source=plan.source,
