@@ -4,6 +4,7 @@ A slim residual network (He et al. 2016) with one input channel and dense 3x3 co
 two to three times faster per operation than depthwise ones.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -64,10 +65,9 @@ class FaultNet(nn.Module):
             nn.BatchNorm2d(first),
             nn.ReLU(),
         )
-        before = (first, *STAGE_CHANNELS)
         self.stages = nn.ModuleList(
             ResidualBlock(channels_in, channels_out, 1 if stage == 0 else 2)
-            for stage, (channels_in, channels_out) in enumerate(zip(before, STAGE_CHANNELS, strict=False))
+            for stage, (channels_in, channels_out) in enumerate(pairwise((first, *STAGE_CHANNELS)))
         )
 
     def forward(self, pictures: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import numpy as np
@@ -69,7 +70,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where the weights are, and what became of the training."""
+    """Where the weights are, their sha256, the steps taken and the smoothed losses at the end."""
 
     weights: Path
     sha256: str
@@ -115,11 +116,9 @@ class _State:
     def load(self, path: Path, plan: TrainingPlan) -> None:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError) as error:
-            raise TrainingError(
-                f"The checkpoint {path} cannot be read: {error}. Start without it."
-            ) from error
-        saved = {key: content["plan"][key] for key in _RECIPE}
+            saved = {key: content["plan"][key] for key in _RECIPE}
+        except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
+            raise TrainingError(f"{path} is no readable checkpoint ({error}). Start without it.") from error
         if saved != {key: asdict(plan)[key] for key in _RECIPE}:
             raise TrainingError(
                 f"The checkpoint {path} belongs to another training ({saved}). Start without it, or repeat "
@@ -146,7 +145,8 @@ def train(
 ) -> TrainingResult:
     """Train on a pool and write the weights to `out` (.safetensors).
 
-    `checkpoint` is written every two minutes and removed at the end; with `resume` training goes on from it.
+    `checkpoint` is written every two minutes and on Ctrl+C, and removed at the end; with `resume` training
+    goes on from it.
     Raises TrainingError when the loss is no longer a number, when the pool is smaller than a batch, or when
     the checkpoint does not fit.
     """
@@ -161,16 +161,20 @@ def train(
     state.heads.train()
     started = time.monotonic() - state.seconds
     saved_at = time.monotonic()
-    for rows in _batches(len(pool), plan, state.step):
-        share = _share_done(plan, state)
-        if share >= 1:
-            break
-        _train_step(plan, state, pool, rows, share, device)
-        state.seconds = time.monotonic() - started
-        progress(TrainingProgress(state.step, min(1.0, _share_done(plan, state)), dict(state.losses)))
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            state.save(checkpoint, plan)
-            saved_at = time.monotonic()
+    try:
+        for rows in _batches(len(pool), plan, state.step):
+            share = _share_done(plan, state)
+            if share >= 1:
+                break
+            _train_step(plan, state, pool, rows, share, device)
+            state.seconds = time.monotonic() - started
+            progress(TrainingProgress(state.step, min(1.0, _share_done(plan, state)), dict(state.losses)))
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                state.save(checkpoint, plan)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        state.save(checkpoint, plan)
+        raise
     digest = write_weights(state.network, out, {**asdict(plan), "steps": state.step, "canvases": len(pool)})
     checkpoint.unlink(missing_ok=True)
     return TrainingResult(out, digest, state.step, dict(state.losses))

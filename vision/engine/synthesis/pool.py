@@ -30,8 +30,8 @@ Progress = Callable[[str, float, float], None]
 class PoolPlan:
     """What a pool is made of. `canvases` is a multiple of 250."""
 
-    canvases: int = 80_000
-    materials: int = 1_000
+    canvases: int = 100_000
+    materials: int = 1_200
     pieces: int = 6
     seed: int = 0
 

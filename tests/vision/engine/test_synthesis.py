@@ -1,0 +1,187 @@
+"""Drawn pictures: repeatable, in range, and with faults where the masks say."""
+
+import numpy as np
+import pytest
+
+from vision.engine.synthesis.faults import FAULT_KINDS, draw_fault
+from vision.engine.synthesis.gallery import MATERIALS, NO_FAULT, draw_fault_image
+from vision.engine.synthesis.objects import OBJECT_KINDS, draw_outline
+from vision.engine.synthesis.pool import PoolPlan, make_pool
+from vision.engine.synthesis.scenes import MASK_SIZE, MAX_FAULTS, VIEW_SIZE, draw_canvas, draw_view
+from vision.engine.synthesis.sources import FieldBank, FreshFields
+from vision.engine.synthesis.textures import FAMILIES, FAMILY_CYCLE, draw_material, material_family
+
+
+@pytest.fixture(scope="module")
+def bank() -> FieldBank:
+    return FieldBank.draw(materials=len(FAMILY_CYCLE), pieces=1, seed=1)
+
+
+@pytest.mark.parametrize("material", range(len(FAMILIES)))
+def test_every_family_draws_the_same_pieces_again_and_pieces_differ(material):
+    first, again = draw_material(material, 2), draw_material(material, 2)
+    assert first.shape == (2, 256, 256)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+    assert first.std() > 1
+
+
+def test_every_family_comes_up_in_one_cycle():
+    assert {material_family(number) for number in range(len(FAMILY_CYCLE))} == set(range(len(FAMILIES)))
+
+
+def test_banks_of_other_seeds_keep_the_family_of_each_row(bank):
+    first = 10_000 * len(FAMILY_CYCLE)
+    for row in (0, 5, len(FAMILY_CYCLE) - 1):
+        assert np.array_equal(bank.surfaces[row], draw_material(first + row, 1))
+        assert material_family(first + row) == material_family(row)
+
+
+def test_a_saved_bank_draws_the_same_canvases(bank, tmp_path):
+    bank.save(tmp_path)
+    drawn, again = (draw_canvas(np.random.default_rng(3), b) for b in (bank, FieldBank.load(tmp_path)))
+    assert np.array_equal(drawn.image, again.image)
+    assert drawn.faults == again.faults
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_fault_changes_the_picture_most_where_its_mask_is(kind, bank):
+    plain = np.full((160, 160), 120, np.float32)
+    changed_inside = changed_outside = 0.0
+    for seed in range(4):
+        image, mask = draw_fault(kind, plain, np.random.default_rng([seed, 8]), bank)
+        assert image.shape == mask.shape == (160, 160)
+        assert mask.dtype == image.dtype == np.float32
+        assert 0 <= mask.min() <= mask.max() <= 1
+        assert mask.max() > 0.1
+        change = np.abs(image - plain)
+        changed_inside += change[mask > mask.max() / 2].mean()
+        changed_outside += change[mask < 0.01].mean() if (mask < 0.01).any() else 0
+    assert changed_inside > 3 * changed_outside
+    assert np.all(plain == 120), "the picture that was given stays as it is"
+
+
+def test_faults_grow_with_the_picture():
+    shares = []
+    for size in (160, 320):
+        picture = np.full((size, size), 120, np.float32)
+        _, mask = draw_fault("dent", picture, np.random.default_rng(4), FreshFields())
+        shares.append(mask.mean())
+    assert shares[0] == pytest.approx(shares[1], rel=0.02)
+
+
+def test_an_unknown_fault_is_refused_with_the_known_ones(bank):
+    with pytest.raises(ValueError, match=r"no fault kind 'hole'.*scratch, crack"):
+        draw_fault("hole", np.zeros((64, 64), np.float32), np.random.default_rng(0), bank)
+
+
+@pytest.mark.parametrize("kind", OBJECT_KINDS)
+def test_an_outline_has_an_inside_and_an_outside(kind):
+    outline = draw_outline(kind, np.random.default_rng(2), 160)
+    assert outline.min() == 0
+    assert outline.max() == pytest.approx(1, abs=0.01)
+    assert 0.02 < outline.mean() < 0.95
+
+
+def test_views_of_one_canvas_differ_but_are_repeatable(bank):
+    canvas = draw_canvas(np.random.default_rng(5), bank)
+    rng, same = np.random.default_rng(6), np.random.default_rng(6)
+    first, masks = draw_view(rng, canvas)
+    second, _ = draw_view(rng, canvas)
+    assert first.shape == (VIEW_SIZE, VIEW_SIZE)
+    assert first.dtype == masks.dtype == np.uint8
+    assert masks.shape == (MAX_FAULTS, MASK_SIZE, MASK_SIZE)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, draw_view(same, canvas)[0])
+
+
+def test_a_mask_moves_with_its_view(bank):
+    """A bright square as the fault: the view must be bright where the moved mask is."""
+    rng = np.random.default_rng(7)
+    canvas = draw_canvas(rng, bank)
+    mask = np.zeros((160, 160), np.float32)
+    mask[30:70, 50:100] = 1
+    marked = type(canvas)(40 + 160 * mask, canvas.material, (0,), (mask,))
+    for _ in range(5):
+        view, masks = draw_view(rng, marked)
+        small = view.reshape(MASK_SIZE, 4, MASK_SIZE, 4).mean((1, 3))
+        inside, outside = small[masks[0] > 250], small[masks[0] == 0]
+        assert abs(inside.mean() - outside.mean()) > 3 * outside.std() / 2
+
+
+def test_a_pool_is_the_same_for_any_number_of_workers_and_is_drawn_once(tmp_path):
+    plan = PoolPlan(canvases=500, materials=len(FAMILY_CYCLE), pieces=1, seed=2)
+    seen = []
+
+    def progress(stage, done, total):
+        seen.append((stage, done, total))
+
+    one = make_pool(plan, tmp_path / "one", workers=1, progress=progress)
+    assert seen[-1] == ("Drawing views", 2, 2)
+    two = make_pool(plan, tmp_path / "two", workers=2, progress=progress)
+    for name in ("views", "masks", "faults", "families"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert len(one) == 500
+    assert set(np.unique(one.families)) <= set(range(len(FAMILIES)))
+    assert one.faults.min() == -1
+    assert one.faults.max() < len(FAULT_KINDS)
+    empty = one.masks.max((1, 3, 4)) == 0
+    assert np.all(empty[one.faults < 0]), "a slot without a fault has no mask"
+    seen.clear()
+    make_pool(plan, tmp_path / "one", workers=1, progress=progress)
+    assert seen == []
+
+
+def test_an_unfinished_pool_is_drawn_again(tmp_path):
+    plan = PoolPlan(canvases=250, materials=2, pieces=1)
+    make_pool(plan, tmp_path / "pool", workers=1, progress=lambda *_: None)
+    (tmp_path / "pool" / "pool.json").unlink()
+    (tmp_path / "pool" / "views.npy").write_bytes(b"half")
+    pool = make_pool(plan, tmp_path / "pool", workers=1, progress=lambda *_: None)
+    assert pool.views.std() > 1
+
+
+def test_a_pool_counts_in_whole_chunks():
+    with pytest.raises(ValueError, match="multiple of 250"):
+        PoolPlan(canvases=300)
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_photograph_shows_its_fault_inside_its_mask(kind):
+    picture, mask = draw_fault_image(kind, 3, 128, material="painted_panel")
+    again, _ = draw_fault_image(kind, 3, 128, material="painted_panel")
+    assert picture.shape == (128, 128, 3)
+    assert picture.dtype == np.uint8
+    assert mask.shape == (128, 128)
+    assert mask.dtype == np.float32
+    assert np.array_equal(picture, again)
+    assert 0 < (mask > 0.3).mean() < 0.5
+
+
+@pytest.mark.parametrize("material", MATERIALS)
+def test_photographs_of_one_material_are_alike_but_not_the_same(material):
+    first, empty = draw_fault_image(NO_FAULT, 1, 96, material=material)
+    second, _ = draw_fault_image(NO_FAULT, 2, 96, material=material)
+    assert empty.max() == 0
+    assert not np.array_equal(first, second)
+    colours = [picture.reshape(-1, 3).mean(0) for picture in (first, second)]
+    assert np.abs(colours[0] - colours[1]).max() < 40
+
+
+def test_the_seed_chooses_the_material():
+    pictures = [draw_fault_image(NO_FAULT, seed, 32)[0] for seed in range(6)]
+    assert len({tuple(picture.reshape(-1, 3).mean(0).round() // 20) for picture in pictures}) > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"kind": "hole", "seed": 0}, "no fault kind 'hole'"),
+        ({"kind": "crack", "seed": 0, "material": "cheese"}, "no material 'cheese'"),
+        ({"kind": "crack", "seed": 0, "size": 8}, "at least 32 pixels"),
+    ],
+)
+def test_a_photograph_of_something_unknown_is_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        draw_fault_image(**arguments)
