@@ -17,7 +17,7 @@ from vision.services.embedding import pending_embed, pending_enqueue
 _PATIENCE = timedelta(seconds=30)
 
 
-@shared_task(queue="vision")
+@shared_task
 def process_case(case_id: int, enqueued_at: float) -> int | None:
     """Embed and diagnose a case that somebody waits for."""
     case = Case.objects.filter(pk=case_id).first()
@@ -27,14 +27,14 @@ def process_case(case_id: int, enqueued_at: float) -> int | None:
     return diagnosis and diagnosis.pk
 
 
-@shared_task(queue="bulk")
+@shared_task
 def embed_pending() -> None:
     """Embed a batch of imported images, and queue the next one while there is more."""
     if pending_embed():
         pending_enqueue()
 
 
-@shared_task(queue="default")
+@shared_task
 def sweep() -> None:
     """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs."""
     jobs_recover()
