@@ -6,7 +6,7 @@ from cases.services.folder_import import folder_import_run
 from cases.services.jobs import job_run
 
 
-@shared_task(queue="default")
+@shared_task
 def import_folder(job_id: int) -> None:
     """Import a folder of pictures; may run any number of times."""
     with job_run(job_id) as progress:
