@@ -18,9 +18,12 @@ from vision.engine.weight_files import SHIPPED
 STAGE_CHANNELS = (32, 64, 128, 256)
 #: Numbers in an embedding: mean and standard deviation of every channel.
 FAULTNET_DIMENSION = 2 * sum(STAGE_CHANNELS)
-#: Normalisation of the input: grey values from 0 to 1 become (grey - INPUT_MEAN) / INPUT_STD.
-INPUT_MEAN = 0.5
-INPUT_STD = 0.25
+# The registry is the one place for how pictures are prepared: grey values from 0 to 1 become
+# (grey - INPUT_MEAN) / INPUT_STD. The network takes other sizes too; INPUT_SIZE is what the product feeds it.
+_SPEC = get_backbone("faultnet")
+INPUT_SIZE = _SPEC.input_size
+(INPUT_MEAN,) = _SPEC.mean
+(INPUT_STD,) = _SPEC.std
 WEIGHTS_PATH = SHIPPED["faultnet"]
 
 
@@ -99,4 +102,4 @@ class FaultNetEmbedding(nn.Module):
 
 def load_faultnet(weights: Path | None = None) -> FaultNet:
     """The network with the shipped weights, or those of another file; WeightsError if they do not fit."""
-    return build_network(get_backbone("faultnet"), weights or WEIGHTS_PATH)
+    return build_network(_SPEC, weights or WEIGHTS_PATH)

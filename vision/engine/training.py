@@ -57,6 +57,8 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("Give either the steps or the minutes of the training.")
+        if (self.steps if self.minutes is None else self.minutes) <= 0:
+            raise ValueError("A training takes more than 0 steps or minutes.")
 
 
 @dataclass(frozen=True)

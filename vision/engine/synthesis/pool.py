@@ -38,6 +38,8 @@ class PoolPlan:
     def __post_init__(self) -> None:
         if self.canvases % _CHUNK or self.canvases <= 0:
             raise ValueError(f"A pool holds a multiple of {_CHUNK} canvases, not {self.canvases}.")
+        if self.materials < 1 or self.pieces < 1:
+            raise ValueError("A pool needs at least one material, and one piece of it.")
 
 
 @dataclass(frozen=True)
