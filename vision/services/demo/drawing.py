@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def drawings_draw(drawings: Sequence[Drawing], processes: int | None = None) -> 
 def draw(drawing: Drawing) -> bytes:
     """One JPEG file, SIZE pixels square."""
     kind = drawing.kind if drawing.strength else NO_FAULT
-    pixels, mask = draw_fault_image(kind, drawing.seed, material=drawing.material)
+    pixels, mask = _photograph(kind, drawing.seed, drawing.material)
     if 0 < drawing.strength < 1:
         pixels = _weakened(pixels, mask, drawing.strength)
     if drawing.is_close_up and mask.any():
@@ -55,6 +56,11 @@ def draw(drawing: Drawing) -> bytes:
     picture = Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=2)  # the close-up and the overview of one piece follow each other
+def _photograph(kind: str, seed: int, material: str) -> tuple[np.ndarray, np.ndarray]:
+    return draw_fault_image(kind, seed, material=material)
 
 
 def _weakened(pixels: np.ndarray, mask: np.ndarray, strength: float) -> np.ndarray:
