@@ -16,8 +16,8 @@ try:
     SECRET_KEY = secret_key(_env.secret_key, _env.data, debug=_env.debug)
     if not (_env.database_url and _env.redis_url):
         raise Refused(
-            "DATABASE_URL and REDIS_URL are not both set: start through script/server or manage.py, which run "
-            "servers of their own, or name your servers."
+            "DATABASE_URL and REDIS_URL are not both set: start through script/server or manage.py, "
+            "which run servers of their own, or name your servers."
         )
 except Refused as _refused:
     raise ImproperlyConfigured(str(_refused)) from None
@@ -176,24 +176,19 @@ REST_FRAMEWORK = {
         "knox.auth.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.DjangoModelPermissions"],
+    "DEFAULT_PERMISSION_CLASSES": ["cases.api.permissions.RequiredPermissions"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
-    "PAGE_SIZE": 50,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
-        "rest_framework.throttling.ScopedRateThrottle",
-    ],
+    "DEFAULT_PAGINATION_CLASS": "cases.api.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "cases.api.schema.ApiSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["cases.api.throttles.ScopeThrottle"],
     "DEFAULT_THROTTLE_RATES": {
-        "anon": "60/min",
-        "user": "6000/min",
+        "default": "6000/min",
         "login": "10/min",
         "upload": "600/min",
         "search": "600/min",
     },
+    "EXCEPTION_HANDLER": "cases.api.errors.exception_handler",
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_env.token_days), "AUTO_REFRESH": False}
 SPECTACULAR_SETTINGS = {
@@ -201,10 +196,19 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Fault diagnosis from photographs: similar past cases, their causes and what was done.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "PREPROCESSING_HOOKS": ["cases.api.schema.without_slash"],
+    "ENUM_NAME_OVERRIDES": {
+        "CaseStatusEnum": "cases.models.Case.Status",
+        "ImageRoleEnum": "cases.models.CaseImage.Role",
+        "VerdictEnum": "cases.models.Label.Verdict",
+        "ExampleVerdictEnum": "cases.models.CategoryExample.Verdict",
+    },
 }
 
 # Background work. One vision worker takes `vision` (people wait) before `bulk` (imports).

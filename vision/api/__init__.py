@@ -1,0 +1,1 @@
+"""Search, diagnoses and figures over HTTP. `urls.router` and `urls.urlpatterns` have every address."""

@@ -1,0 +1,208 @@
+"""How answers of the library are written."""
+
+from rest_framework import serializers
+
+from cases.api.case_serializers import VerdictSerializer
+from cases.api.fields import CodeField, LinkField, PartField
+from cases.api.parties import CustomerSerializer, PartSerializer
+from cases.api.uploads import PicturesSerializer
+from cases.models import ActionTaken, Customer, FaultCategory, Site
+from vision.models import Decision, Diagnosis
+from vision.services.search import SearchFilters
+
+MAX_TOP_K = 100
+
+
+class SearchRequestSerializer(PicturesSerializer):
+    """Views of one thing, and what the past cases must have in common with it."""
+
+    top_k = serializers.IntegerField(
+        min_value=1, max_value=MAX_TOP_K, default=10, help_text="Cases to answer with."
+    )
+    category = CodeField(
+        queryset=FaultCategory.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Code: only cases of this category or one below it.",
+    )
+    part = PartField(required=False, allow_null=True, help_text="Number, or id where revisions share it.")
+    customer = CodeField(queryset=Customer.objects.all(), required=False, allow_null=True, help_text="Code.")
+    site = CodeField(queryset=Site.objects.all(), required=False, allow_null=True, help_text="Code.")
+    reported_after = serializers.DateField(required=False, allow_null=True, help_text="This day or later.")
+    reported_before = serializers.DateField(required=False, allow_null=True, help_text="This day or earlier.")
+
+    def get_fields(self):
+        fields = super().get_fields()
+        del fields["roles"]
+        return fields
+
+    def filters(self) -> SearchFilters:
+        """The filters of validated data."""
+        names = SearchFilters.__dataclass_fields__
+        return SearchFilters(**{name: value for name, value in self.validated_data.items() if name in names})
+
+
+class CategoryNameSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = FaultCategory
+        fields = ["code", "name"]
+
+
+class MatchActionSerializer(serializers.ModelSerializer):
+    """An action that was taken, and whether it worked."""
+
+    code = serializers.CharField(source="action.code")
+    title = serializers.CharField(source="action.title")
+    type = serializers.CharField(source="action.type")
+
+    class Meta:
+        model = ActionTaken
+        fields = ["code", "title", "type", "effectiveness", "done_on"]
+
+
+class MatchLinksSerializer(serializers.Serializer):
+    case_page = LinkField("case-detail", key="case.number")
+    case = LinkField("api-case-detail", key="case.number")
+    resolution_page = LinkField(
+        "case-detail", key="case.resolution.case.number", fragment="#resolution", allow_null=True
+    )
+    resolution = LinkField("api-resolution-detail", key="case.resolution.case.number", allow_null=True)
+    image = LinkField("api-image-preview", key="image.pk")
+    thumbnail = LinkField("api-image-thumbnail", key="image.pk")
+
+
+class MatchSerializer(serializers.Serializer):
+    """A past case that looks alike, by its most similar picture."""
+
+    rank = serializers.IntegerField(help_text="1 is the most similar.")
+    similarity = serializers.FloatField(help_text="Cosine of the vectors, 1 for the same picture.")
+    case = serializers.CharField(source="case.number")
+    title = serializers.CharField(source="case.title")
+    status = serializers.CharField(source="case.status")
+    reported_at = serializers.DateTimeField(source="case.reported_at")
+    image = serializers.IntegerField(source="image.pk", help_text="Id of the most similar picture.")
+    category = CategoryNameSerializer(source="image.confirmed_category", allow_null=True)
+    part = PartSerializer(source="case.part", allow_null=True)
+    customer = CustomerSerializer(source="case.customer", allow_null=True)
+    root_cause = serializers.CharField(source="case.resolution.root_cause", default="")
+    disposition = serializers.CharField(source="case.resolution.disposition", default="")
+    summary = serializers.CharField(source="case.resolution.summary", default="")
+    actions = MatchActionSerializer(source="case.resolution.actions_taken.all", many=True, default=list)
+    links = MatchLinksSerializer(source="*")
+
+
+class CategoryProbabilitySerializer(serializers.Serializer):
+    code = serializers.CharField(source="category.code")
+    name = serializers.CharField(source="category.name")
+    probability = serializers.FloatField()
+    images = serializers.IntegerField(help_text="Confirmed pictures of it in the library.")
+
+
+class SearchResponseSerializer(serializers.Serializer):
+    """Similar past cases, and what they say about the category."""
+
+    query_time_ms = serializers.FloatField(help_text="From the checked upload to the answer.")
+    timings_ms = serializers.DictField(child=serializers.FloatField(), source="timings")
+    outcome = serializers.ChoiceField(Diagnosis.Outcome.choices, source="classification.outcome")
+    reason = serializers.CharField(source="classification.reason", help_text="The rule that led to it.")
+    categories = CategoryProbabilitySerializer(source="classification.categories", many=True)
+    matches = MatchSerializer(many=True)
+    library_size = serializers.IntegerField()
+    library_watermark = serializers.IntegerField(
+        source="watermark", help_text="The last change of the library that this answer knows."
+    )
+
+
+class SuggestedCategorySerializer(serializers.Serializer):
+    """A category of a diagnosis, as it was then."""
+
+    category = serializers.IntegerField(help_text="Id.")
+    code = serializers.CharField()
+    name = serializers.CharField()
+    probability = serializers.FloatField()
+    images = serializers.IntegerField(help_text="Confirmed pictures of it in the library then.")
+
+
+class SuggestedMatchSerializer(serializers.Serializer):
+    """A similar case of a diagnosis, as it was found then."""
+
+    rank = serializers.IntegerField()
+    similarity = serializers.FloatField()
+    image = serializers.IntegerField(help_text="Id.")
+    number = serializers.CharField(help_text="Number of the case.")
+
+
+class DiagnosisLinksSerializer(serializers.Serializer):
+    case = LinkField("api-case-detail", key="case.number")
+    triage = LinkField("case-triage", key="case.number")
+
+
+class DiagnosisSerializer(serializers.ModelSerializer):
+    """One suggestion for a case; it never changes."""
+
+    case = serializers.SlugRelatedField("number", read_only=True)
+    category = CategoryNameSerializer(read_only=True, allow_null=True)
+    categories = SuggestedCategorySerializer(many=True, read_only=True)
+    matches = SuggestedMatchSerializer(many=True, read_only=True)
+    space = serializers.SlugRelatedField("slug", read_only=True)
+    timings = serializers.DictField(child=serializers.FloatField(), read_only=True, help_text="Milliseconds.")
+    thresholds = serializers.DictField(child=serializers.FloatField(), read_only=True)
+    links = DiagnosisLinksSerializer(source="*", read_only=True)
+
+    class Meta:
+        model = Diagnosis
+        fields = [
+            "id", "case", "outcome", "reason", "category", "probability", "categories", "matches", "space",
+            "classifier", "thresholds", "library_watermark", "library_size", "timings", "links", "created_at",
+        ]  # fmt: skip
+
+
+class DecisionRequestSerializer(VerdictSerializer):
+    diagnosis = serializers.PrimaryKeyRelatedField(
+        queryset=Diagnosis.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Id of the suggestion that was seen; the newest one of the case when left out.",
+    )
+
+
+class DecisionSerializer(serializers.ModelSerializer):
+    """What an engineer decided on a case."""
+
+    case = serializers.SlugRelatedField("number", read_only=True)
+    category = CategoryNameSerializer(read_only=True, allow_null=True)
+    made_by = serializers.SlugRelatedField("username", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Decision
+        fields = ["id", "case", "diagnosis", "verdict", "category", "agrees", "made_by", "made_at"]
+
+
+class CountSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class LibraryFiguresSerializer(serializers.Serializer):
+    space = serializers.CharField(allow_null=True, help_text="Backbone, weights and preprocessing in use.")
+    size = serializers.IntegerField(help_text="Pictures that a search looks through.")
+    watermark = serializers.IntegerField(help_text="Number of the last change.")
+    waiting = serializers.IntegerField(help_text="Pictures without a vector yet.")
+
+
+class DecisionFiguresSerializer(serializers.Serializer):
+    count = serializers.IntegerField(help_text="Decisions on a suggestion.")
+    agreed = serializers.IntegerField(help_text="Decisions for the category that was suggested.")
+    agreement_rate = serializers.FloatField(allow_null=True)
+
+
+class StatsSerializer(serializers.Serializer):
+    """The library in figures."""
+
+    cases = serializers.IntegerField()
+    images = serializers.IntegerField()
+    cases_by_status = CountSerializer(many=True)
+    images_by_category = CountSerializer(many=True, help_text="Confirmed pictures, the most first.")
+    library = LibraryFiguresSerializer()
+    decisions = DecisionFiguresSerializer()
