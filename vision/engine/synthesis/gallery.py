@@ -27,7 +27,7 @@ _DRAWN_SIZE = 512
 _ATTEMPTS = 40
 _MID_GREY = 128.0
 # Share of the part's surface that a fault takes.
-_SMALLEST_SHARE = 0.004
+_SMALLEST_SHARE = {"missing": 0.015, "stain": 0.02, "scale": 0.02, "crazing": 0.05, "foreign": 0.008}
 _LARGEST_SHARE = {"pit": 0.03, "missing": 0.12, "inclusion": 0.06, "foreign": 0.12}
 
 
@@ -116,6 +116,7 @@ def _place_fault(kind: str, rng: Generator, part: _Part, fields: FieldSource) ->
     plain = np.full((_DRAWN_SIZE, _DRAWN_SIZE), _MID_GREY, np.float32)
     outline = (part.inside > 0.02) & (part.inside < 0.98)
     breaks_off = kind == "missing" and part.product.form != "sheet"
+    smallest = _SMALLEST_SHARE.get(kind, 0.004)
     largest = _LARGEST_SHARE.get(kind, 0.25)
     best, best_flaw = np.zeros_like(plain), np.inf
     for _ in range(_ATTEMPTS):
@@ -124,7 +125,7 @@ def _place_fault(kind: str, rng: Generator, part: _Part, fields: FieldSource) ->
         on_part = float((mask * part.inside).sum()) / area
         share = area * on_part / float(part.inside.sum())
         flaw = max(0.0, (0.3 if breaks_off else 0.9) - on_part)
-        flaw += max(0.0, 1 - share / _SMALLEST_SHARE) + max(0.0, share / largest - 1)
+        flaw += max(0.0, 1 - share / smallest) + max(0.0, share / largest - 1)
         if breaks_off and np.count_nonzero(outline & (mask > 0.5)) < 8:
             flaw += 0.5
         if flaw < best_flaw:
@@ -151,7 +152,7 @@ def _apply_fault(kind: str, rng: Generator, part: _Part, mask: np.ndarray, field
     match kind:
         case "scratch":
             part.height = part.height - 2.2 * mask
-            _blend(part, mask, bare, rng.uniform(0.45, 0.75))
+            _blend(part, mask, bare if base.mean() < 0.5 else dark, rng.uniform(0.5, 0.8))
         case "crack":
             part.height = part.height - 3.5 * mask
             _blend(part, mask, dark * 0.5, 0.9)
@@ -159,8 +160,9 @@ def _apply_fault(kind: str, rng: Generator, part: _Part, mask: np.ndarray, field
             part.height = part.height - 5 * blurred(mask, 1.5)
             _blend(part, mask, dark, 0.65)
         case "stain":
-            tint = np.array([[0.45, 0.30, 0.14], [0.16, 0.14, 0.12], [0.55, 0.52, 0.40]], np.float32)
-            liquid = tint[rng.integers(len(tint))] * np.clip(1 + 0.15 * slow, 0.6, 1.5)
+            tints = np.array([[0.45, 0.30, 0.14], [0.16, 0.14, 0.12], [0.55, 0.52, 0.40]], np.float32)
+            tints = tints[np.abs(tints - base).sum(axis=1) > 0.25]  # those that show on this colour
+            liquid = tints[rng.integers(len(tints))] * np.clip(1 + 0.15 * slow, 0.6, 1.5)
             _blend(part, mask, liquid, rng.uniform(0.4, 0.7))
         case "dent":
             part.height = part.height - rng.uniform(16, 30) * mask
@@ -183,7 +185,8 @@ def _apply_fault(kind: str, rng: Generator, part: _Part, mask: np.ndarray, field
             _blend(part, lines, contrasting, 0.75)
         case "uneven":
             part.height = part.height + 0.5 * mask * grain
-            _blend(part, mask, np.clip(base * rng.uniform(0.45, 0.7) + 0.02, 0, 1), 0.8)
+            factor = rng.uniform(0.45, 0.7) if base.mean() > 0.25 else rng.uniform(1.8, 2.6)
+            _blend(part, mask, np.clip(base * factor, 0, 1), 0.8)
         case "foreign":
             matter = fields.surface(rng, _DRAWN_SIZE)[..., None] / 255
             paint = np.array(
