@@ -65,7 +65,7 @@ def name_services(data: Path) -> bool:
     for name, address in addresses.items():
         if not os.environ.get(name):
             os.environ[name] = address
-        embedded = embedded or os.environ[name] == address
+        embedded = embedded or os.environ[name].startswith(address)
     return embedded
 
 

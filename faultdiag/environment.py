@@ -192,7 +192,7 @@ def _default_text(default: Any) -> str:
 
 
 def load_environment() -> Environment:
-    """Read and check the environment; raises Refused with one sentence that names the first wrong variable."""
+    """Read and check the environment; raises Refused with a sentence that names the first wrong variable."""
     try:
         loaded = Environment()
     except ValidationError as error:

@@ -91,7 +91,7 @@ class Postgres:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.cluster,
-                preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 (one thread)
+                preexec_fn=die_with_parent(signal.SIGINT),
                 **self._as_account(),
             )
 
@@ -197,7 +197,7 @@ class Redis:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 (one thread)
+                preexec_fn=die_with_parent(signal.SIGTERM),
             )
 
     def is_ready(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the supervisor and the keeper of the embedded servers know about processes. Plain Python, no Django."""
+"""What the supervisor and the keeper of the embedded servers know about processes."""
 
 import ctypes
 import fcntl
