@@ -94,10 +94,9 @@ def case_create(
     watch = watch or Stopwatch()
     infos = pictures_check(pictures) if pictures else []
     watch.lap("validate")
-    fields.setdefault("reported_at", timezone.now())
     case = Case(status=status, created_by=user, **fields)
-    case.number = case_number_next(fields["reported_at"].year)
     case.full_clean(exclude=["number"])
+    case.number = case_number_next(timezone.localtime(case.reported_at).year)
     case.save()
     CaseTransition.objects.create(case=case, to_status=status, made_by=user, note="Created")
     if pictures:
