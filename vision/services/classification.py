@@ -99,7 +99,7 @@ def _category_counts(library: Library) -> dict[int, int]:
         CaseImage.objects.diagnostic()
         .labelled()
         .filter(embeddings__space=library.space)
-        .order_by("confirmed_category")
+        .order_by("confirmed_category_id")
         .values_list("confirmed_category")
         .annotate(images=Count("pk"))
     )
