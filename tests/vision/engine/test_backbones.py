@@ -71,12 +71,13 @@ def test_taps_exist_and_give_maps(name):
     spec = get_backbone(name)
     with torch.device("meta"):  # shapes without computing
         network = spec.build().eval()
-        shapes = {}
-        for tap in {*spec.taps.patch, spec.taps.gradcam, spec.taps.embedding}:
+        shapes, taps = {}, {*spec.taps.patch, spec.taps.gradcam, *spec.taps.embedding}
+        for tap in taps:
             network.get_submodule(tap).register_forward_hook(
-                lambda _, __, out, tap=tap: shapes.update({tap: out.shape} if hasattr(out, "shape") else {})
+                lambda _, __, out, tap=tap: shapes.update({tap: out.shape})
             )
         network(torch.zeros(1, spec.channels, spec.input_size, spec.input_size))
+    assert shapes.keys() == taps
     fine, coarse = (shapes[tap] for tap in spec.taps.patch)
     assert len(fine) == len(coarse) == len(shapes[spec.taps.gradcam])
     if name == "vit_b_16":
