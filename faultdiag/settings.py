@@ -24,7 +24,8 @@ except Refused as _refused:
 
 FAULTDIAG_DATA = _env.data
 DEBUG = _env.debug
-ALLOWED_HOSTS = _env.allowed_hosts
+# "localhost" in any case: health checks call it so.
+ALLOWED_HOSTS = [*_env.allowed_hosts, "localhost"]
 CSRF_TRUSTED_ORIGINS = _env.csrf_trusted_origins
 
 # What the product decides with (cases.services.intake, vision.services).
@@ -177,8 +178,13 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["cases.api.permissions.RequiredPermissions"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "cases.api.parsers.MultiPartParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+    ],
     "DEFAULT_PAGINATION_CLASS": "cases.api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "cases.api.schema.ApiSchema",
     "DEFAULT_THROTTLE_CLASSES": ["cases.api.throttles.ScopeThrottle"],
@@ -189,6 +195,7 @@ REST_FRAMEWORK = {
         "search": "600/min",
     },
     "EXCEPTION_HANDLER": "cases.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_env.token_days), "AUTO_REFRESH": False}
 SPECTACULAR_SETTINGS = {

@@ -3,7 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, SuspiciousOperation, ValidationError
+from django.conf import settings
+from django.core.exceptions import (
+    NON_FIELD_ERRORS,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
 from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404
@@ -16,6 +23,13 @@ class Conflict(exceptions.APIException):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
+
+
+class TooLarge(exceptions.APIException):
+    """The request has more bytes than are taken at once."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
 
 
 class ProblemSerializer(serializers.Serializer):
@@ -52,6 +66,9 @@ def _translate(exc: Exception) -> Exception:
         return Conflict("Another request stored the same at the same moment: read it again, then repeat.")
     if isinstance(exc, DataError):
         return exceptions.ValidationError("The request has a value that can't be stored or searched for.")
+    if isinstance(exc, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 2**20
+        return TooLarge(f"The request has more than {most:g} MiB without its files: send less at once.")
     if isinstance(exc, SuspiciousOperation):
         return exceptions.ParseError(str(exc) or None)
     return exc
