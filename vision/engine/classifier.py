@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from vision.engine.index import Metric, similarity_of_cosine
 from vision.engine.neighbours import leave_one_out_neighbours
 
 TEMPERATURES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -55,6 +56,8 @@ class NeighbourClassifier:
     `temperature` and `balance` given as None are picked by `fit`: the pair with the lowest log-loss, averaged
     over categories, when each image of the library is classified by the others.
 
+    `metric` is that of the index which the similarities come from.
+
     Learned: `classes_` (C,), `class_counts_` (C,), `temperature_`, `balance_`, `log_loss_` (None when nothing
     was picked), and `novelty_similarity_`, the similarity to their nearest neighbour that all but 1 % of the
     library's images reach (-1 for a library too small to say).
@@ -67,12 +70,14 @@ class NeighbourClassifier:
         balance: float | None = None,
         prior: float = 0.1,
         max_queries: int = 2000,
+        metric: Metric = "cosine",
     ):
         self.k = k
         self.temperature = temperature
         self.balance = balance
         self.prior = prior
         self.max_queries = max_queries
+        self.metric = metric
 
     def fit(
         self, vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None
@@ -94,6 +99,7 @@ class NeighbourClassifier:
         similarities, positions, queries = leave_one_out_neighbours(
             vectors, self.k, groups=groups, max_queries=self.max_queries
         )
+        similarities = np.where(positions >= 0, similarity_of_cosine(similarities, self.metric), -np.inf)
         neighbour_labels = np.where(positions >= 0, np.searchsorted(self.classes_, labels)[positions], -1)
         truth = np.searchsorted(self.classes_, labels[queries])
         nearest = similarities[:, 0]

@@ -151,6 +151,13 @@ class ExactIndex:
         return 1 / (1 + np.sqrt(np.maximum(scores, 0)))
 
 
+def similarity_of_cosine(cosine: np.ndarray, metric: Metric) -> np.ndarray:
+    """What an index with `metric` calls the similarity of unit vectors with these cosines."""
+    if metric == "cosine":
+        return cosine
+    return 1 / (1 + np.sqrt(np.maximum(2 - 2 * cosine, 0)))
+
+
 def _as_ids(ids: Iterable[int]) -> np.ndarray:
     if not isinstance(ids, np.ndarray):
         ids = list(ids)

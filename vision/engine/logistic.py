@@ -9,6 +9,7 @@ from copy import copy
 import numpy as np
 
 from vision.engine.classifier import NeighbourClassifier
+from vision.engine.index import Metric, similarity_of_cosine
 from vision.engine.neighbours import leave_one_out_neighbours
 
 #: Shares of the regression that are tried. The votes keep half at least, so that a correction shows at once.
@@ -61,9 +62,10 @@ class BlendedClassifier:
     `log_losses_`, the loss averaged over categories for each share tried.
     """
 
-    def __init__(self, k: int = 15, max_images: int = 2000):
+    def __init__(self, k: int = 15, max_images: int = 2000, metric: Metric = "cosine"):
         self.k = k
         self.max_images = max_images
+        self.metric = metric
 
     def fit(
         self, vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None
@@ -74,7 +76,7 @@ class BlendedClassifier:
         """
         vectors, labels = np.asarray(vectors, np.float32), np.asarray(labels)
         groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-        self.votes_ = NeighbourClassifier(self.k).fit(vectors, labels, groups)
+        self.votes_ = NeighbourClassifier(self.k, metric=self.metric).fit(vectors, labels, groups)
         self.logistic_, self.share_, self.log_losses_ = None, 0.0, {}
         if self.votes_.log_loss_ is None:
             return self
@@ -118,6 +120,7 @@ class BlendedClassifier:
         if len(np.unique(groups)) < _FOLDS or np.bincount(truth).min() < _FOLDS:
             return None
         similarities, positions, _ = leave_one_out_neighbours(vectors, self.k, groups=groups)
+        similarities = np.where(positions >= 0, similarity_of_cosine(similarities, self.metric), -np.inf)
         neighbours = np.where(positions >= 0, labels[positions], labels[0])
         votes = self.votes_.with_counts(classes, np.bincount(truth)).predict_proba(similarities, neighbours)
         logistic = np.full_like(votes, np.nan)

@@ -19,8 +19,8 @@ def library(counts, spread=0.15, seed=0):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
 
 
-def neighbours(vectors, labels, queries, k=15):
-    index = ExactIndex(DIMENSION)
+def neighbours(vectors, labels, queries, k=15, metric="cosine"):
+    index = ExactIndex(DIMENSION, metric)
     index.add(np.arange(len(vectors)), vectors)
     similarities, ids = index.search(queries, k)
     return similarities, np.where(ids >= 0, labels[ids], -1)
@@ -36,6 +36,19 @@ def test_recognises_fresh_images_with_probabilities_that_hold():
     assert right.mean() > 0.9
     assert abs(chances.max(axis=1).mean() - right.mean()) < 0.05  # calibrated on the whole
     assert (classifier.predict(*neighbours(vectors, labels, fresh)) == chances.argmax(1) * 10 + 10).all()
+
+
+def test_an_l2_index_is_served_as_well():
+    vectors, labels = library([60, 60, 60], spread=0.35)
+    fresh, truth = library([100, 100, 100], spread=0.35, seed=1)
+    classifier = NeighbourClassifier(metric="l2").fit(vectors, labels)
+    similarities, found = neighbours(vectors, labels, fresh, metric="l2")
+    right = classifier.predict(similarities, found) == truth
+    chances = classifier.predict_proba(similarities, found).max(axis=1)
+    assert right.mean() > 0.9
+    assert abs(chances.mean() - right.mean()) < 0.05
+    # all but about one in a hundred of the library's own kind reach the novelty threshold
+    assert 0.93 < (similarities[:, 0] >= classifier.novelty_similarity_).mean() < 1.0
 
 
 def test_temperature_follows_the_data():
