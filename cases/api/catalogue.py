@@ -4,6 +4,7 @@ from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
+from rest_framework.validators import UniqueValidator
 
 from cases.api.fields import CodeField, LinkField
 from cases.api.viewsets import CheckedModelSerializer, CodeLookup
@@ -58,6 +59,12 @@ class ActionLinksSerializer(serializers.Serializer):
 
 
 class ActionSerializer(CheckedModelSerializer):
+    code = serializers.RegexField(
+        r"^[^/\s]+$",
+        max_length=40,
+        validators=[UniqueValidator(CorrectiveAction.objects.all())],
+        error_messages={"invalid": "Use no spaces and no slashes: the code is part of addresses."},
+    )
     categories = CodeField(queryset=FaultCategory.objects.all(), many=True, required=False)
     times_taken = serializers.IntegerField(read_only=True)
     times_judged = serializers.IntegerField(read_only=True)

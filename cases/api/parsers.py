@@ -17,7 +17,7 @@ class MultiPartParser(parsers.MultiPartParser):
         length = int(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
         if length > most:
             raise TooLarge(
-                f"The request has {length / 2**20:.1f} MiB, and at most {most / 2**20:g} MiB are taken at once."
+                f"The request has {length / 2**20:.1f} MiB, and at most {most / 2**20:g} MiB are taken."
                 " Send fewer or smaller files."
             )
         return super().parse(stream, media_type, parser_context)
