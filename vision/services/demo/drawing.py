@@ -17,9 +17,9 @@ from vision.engine.synthesis.gallery import NO_FAULT, draw_fault_image
 #: Pixels of a side.
 SIZE = 384
 _QUALITY = 90
-#: A close-up shows the fault with this much around it, and never less than half of the picture.
-_SURROUNDINGS = 1.6
-_SMALLEST_PART = 0.5
+#: A close-up shows the fault with this much around it, and never less than a quarter of its width.
+_SURROUNDINGS = 1.2
+_SMALLEST_PART = 0.28
 #: Drawn at a time by one process; more would make the progress jump.
 _CHUNK = 4
 

@@ -12,6 +12,10 @@ from random import Random
 PRESENT = date(2026, 11, 1)
 _CLOSED_DAYS_AGO = (110, 548)  # up to 18 months
 _VIEWS_PER_CASE = (2, 1, 3, 1, 2, 1)
+#: Which of a category's scenarios happened in turn: the first one most often.
+_SCENARIO_TURNS = (0, 1, 0, 2, 0, 1)
+#: The share of a scenario's cases that are of the category's usual part, where it fits the scenario.
+_USUAL_SHARE = 0.85
 #: Cases that nobody has looked at yet.
 TRIAGE_CASES = 10
 #: One case in so many of a category is still open.
@@ -137,7 +141,7 @@ def _past_case(category: dict, number: int, views: int) -> DemoCase:
     source = f"demo:{category['code']}/{number:03d}"
     random = Random(source)
     of_category = scenarios()[category["code"]]
-    scenario = of_category[number % len(of_category)]
+    scenario = of_category[_SCENARIO_TURNS[number % len(_SCENARIO_TURNS)]]
     if number % _OPEN_EVERY == _OPEN_EVERY - 1:
         turn = faults().index(category) + number // _OPEN_EVERY
         status, days_ago = list(_OPEN_DAYS_AGO.items())[turn % len(_OPEN_DAYS_AGO)]
@@ -194,7 +198,7 @@ class _Place:
 def _placed(random: Random, scenario: dict, days_ago: int) -> _Place:
     texts = catalogue()
     kind = random.choice(scenario["kinds"])
-    part = random.choice([part for part in texts["part"] if part["family"] in scenario["families"]])
+    part = _part(random, scenario)
     supplier = next(row for row in texts["supplier"] if row["code"] == part["supplier"])
     customer = random.choice(texts["customer"]) if kind in ("0km", "field") else None
     site = random.choice(texts["site"])
@@ -232,6 +236,15 @@ def _placed(random: Random, scenario: dict, days_ago: int) -> _Place:
             "customer_reference": f"RMA-{random.randint(10_000, 99_999)}" if customer else "",
         },
     )
+
+
+def _part(random: Random, scenario: dict) -> dict:
+    usual = next(row["usual_part"] for row in faults() if row["code"] == scenario["category"])
+    fitting = [part for part in catalogue()["part"] if part["family"] in scenario["families"]]
+    chosen = random.choice(fitting)
+    if random.random() < _USUAL_SHARE:
+        return next((part for part in fitting if part["number"] == usual), chosen)
+    return chosen
 
 
 def _views(random: Random, category: dict, part: dict, source: str, number: int) -> tuple[DemoView, ...]:

@@ -101,9 +101,7 @@ def _drawing_of(view: DemoView) -> Drawing:
 
 def _examples_plan(category: dict) -> list[tuple[str, str, Drawing]]:
     """Verdict, caption and drawing of each example: a good part, one at the limit, and one beyond it."""
-    part = next(
-        part for part in catalogue()["part"] if part["family"] in scenarios()[category["code"]][0]["families"]
-    )
+    part = next(row for row in catalogue()["part"] if row["number"] == category["usual_part"])
     kind, seed, limit_seed = category["kind"], category["example_seed"], category.get("limit_seed")
     good = Drawing(kind, seed, part["material"], strength=0)
     bad = Drawing(kind, seed, part["material"], is_close_up=True)
