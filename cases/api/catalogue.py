@@ -113,6 +113,7 @@ class CategoryViewSet(FreshAfterWriting, CodeLookup, viewsets.ModelViewSet):
             .tree_fields(tree_codes="code")
             .select_related("parent")
             .prefetch_related(examples)
+            .order_by("tree_ordering")
         )
 
     def perform_destroy(self, instance):

@@ -1,0 +1,220 @@
+"""Search, diagnoses, decisions and figures through the API, with the network that ships."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from PIL import Image
+
+from cases.models import Case, CaseImage, ImageFile
+from cases.services.intake import Picture, case_create
+from cases.services.labels import images_label
+from tests import factories
+from tests.hostile import ACCEPTED, REFUSED
+from vision.engine.synthesis.gallery import draw_fault_image
+from vision.models import Decision, Diagnosis
+from vision.services.embedding import pending_embed
+
+pytestmark = pytest.mark.django_db
+SEARCH = "/api/v1/search"
+
+
+def drawn(kind: str, seed: int) -> bytes:
+    pixels, _ = draw_fault_image(kind, seed, 160)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def known_case(category, kind, seed, **fields) -> Case:
+    case = case_create(
+        pictures=[Picture(f"{kind}{seed}.png", drawn(kind, seed))], status="closed", bulk=True, **fields
+    )
+    images_label(case.images.all(), verdict="fault", category=category)
+    factories.resolution(case, root_cause=f"Cause {seed}")
+    return case
+
+
+@pytest.fixture
+def scratch():
+    return factories.category("SCR", name="Scratch")
+
+
+@pytest.fixture
+def library(scratch):
+    crazing = factories.category("CRZ", name="Crazing")
+    part, customer = factories.part("4711"), factories.customer("ACME")
+    old = datetime(2020, 1, 2, tzinfo=UTC)
+    cases = [known_case(scratch, "scratch", seed, part=part, reported_at=old) for seed in range(6)]
+    cases += [known_case(crazing, "crazing", seed, customer=customer) for seed in range(6)]
+    while pending_embed():
+        pass
+    return cases
+
+
+@pytest.fixture
+def client():
+    return factories.api_client(factories.user("Integration"))
+
+
+@pytest.fixture
+def engineer():
+    return factories.api_client(factories.user("Engineer", "erika"))
+
+
+def search(client, *files, **fields):
+    return client.post(SEARCH, {"images": list(files), **fields}, format="multipart")
+
+
+def test_one_request_answers_with_similar_cases_and_all_that_was_done_about_them(client, library):
+    answer = search(client, factories.upload(drawn("scratch", 3), "part.png"), top_k=4)
+    assert answer.status_code == 200, answer.data
+    assert [match["rank"] for match in answer.data["matches"]] == [1, 2, 3, 4]
+    first = answer.data["matches"][0]
+    twin = library[3]
+    assert (first["case"], first["category"]) == (twin.number, {"code": "SCR", "name": "Scratch"})
+    assert first["similarity"] == pytest.approx(1, abs=0.01)
+    assert (first["root_cause"], first["disposition"], first["part"]["number"]) == (
+        "Cause 3",
+        "rework",
+        "4711",
+    )
+    assert first["actions"][0]["effectiveness"] == "effective"
+    assert first["links"]["case_page"] == f"http://testserver/cases/{twin.number}"
+    assert first["links"]["resolution_page"] == f"http://testserver/cases/{twin.number}#resolution"
+    for name in ("case", "resolution", "image", "thumbnail"):
+        assert client.get(first["links"][name]).status_code == 200, name
+    assert answer.data["categories"][0]["code"] == "SCR"
+    assert sum(row["probability"] for row in answer.data["categories"]) == pytest.approx(1, abs=0.01)
+    assert answer.data["outcome"] in Diagnosis.Outcome.values
+    assert answer.data["reason"]
+    assert answer.data["library_size"] == 12
+    assert answer.data["query_time_ms"] > 0
+    assert ImageFile.objects.count() == 12
+
+
+def test_filters_narrow_the_library_before_the_search(client, library):
+    picture = drawn("scratch", 99)
+    for filters, kept in (
+        ({"category": "CRZ"}, library[6:]),
+        ({"part": "4711"}, library[:6]),
+        ({"customer": "ACME"}, library[6:]),
+        ({"reported_before": "2020-01-02"}, library[:6]),
+        ({"reported_after": "2020-01-03", "category": "SCR"}, []),
+    ):
+        found = search(client, factories.upload(picture), top_k=100, **filters).data["matches"]
+        assert {match["case"] for match in found} == {case.number for case in kept}, filters
+
+
+def test_several_views_give_one_answer(client, library):
+    views = [factories.upload(drawn("scratch", 2)), factories.upload(drawn("scratch", 3), "b.png")]
+    numbers = [match["case"] for match in search(client, *views, top_k=4).data["matches"]]
+    assert {library[2].number, library[3].number} < set(numbers)
+
+
+def test_an_empty_library_answers_unknown(client):
+    answer = search(client, factories.upload())
+    assert answer.status_code == 200, answer.data
+    assert (answer.data["matches"], answer.data["outcome"]) == ([], "unknown")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("top_k", "0"),
+        ("top_k", "101"),
+        ("top_k", "many"),
+        ("top_k", "1e3"),
+        ("top_k", "9" * 5000),
+        ("category", "NONE"),
+        ("category", "\x00"),
+        ("part", "NONE"),
+        ("customer", "NONE"),
+        ("site", "NONE"),
+        ("reported_after", "soon"),
+        ("reported_before", "2026-02-30"),
+    ],
+)
+def test_nonsense_is_named(client, field, value):
+    answer = search(client, factories.upload(), **{field: value})
+    assert (answer.status_code, list(answer.data["errors"])) == (400, [field])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_file_is_refused_with_its_name(client, name):
+    data, said = REFUSED[name]
+    answer = search(client, factories.upload(), factories.upload(data, name))
+    assert answer.status_code == 400
+    assert name in answer.data["detail"]
+    assert said in answer.data["detail"]
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_strange_picture_is_searched_for(client, name):
+    assert search(client, factories.upload(ACCEPTED[name][0], name)).status_code == 200
+
+
+def test_the_number_of_files_and_the_content_type_are_checked(client):
+    assert search(client).status_code == 400
+    eleven = [factories.upload(seed=seed, name=f"{seed}.png") for seed in range(11)]
+    assert search(client, *eleven).data["code"] == "too_many_files"
+    assert client.post(SEARCH, {"top_k": 3}).status_code == 415
+    assert client.post(SEARCH, "x", content_type="multipart/form-data; boundary=y").status_code == 400
+    assert client.get(SEARCH).status_code == 405
+
+
+def test_a_case_is_diagnosed_decided_and_the_next_search_knows(engineer, library, scratch):
+    sent = {"images": [factories.upload(drawn("scratch", 50), "new.png")]}
+    number = engineer.post("/api/v1/cases", sent, format="multipart").data["number"]
+    made = engineer.post(f"/api/v1/cases/{number}/diagnose")
+    assert made.status_code == 201, made.data
+    assert len(made.data["matches"]) == 10
+    assert engineer.get(f"/api/v1/diagnoses/{made.data['id']}").data == made.data
+    assert engineer.get(f"/api/v1/diagnoses?case={number}").data["count"] == 1
+    decided = engineer.post(
+        f"/api/v1/cases/{number}/decide",
+        {"verdict": "fault", "category": "SCR", "diagnosis": made.data["id"]},
+    )
+    assert decided.status_code == 201, decided.data
+    assert decided.data["agrees"] is (made.data["category"] == {"code": "SCR", "name": "Scratch"})
+    assert decided.data["made_by"] == "erika"
+    assert engineer.get(f"/api/v1/cases/{number}").data["status"] == "triaged"
+    again = search(engineer, factories.upload(drawn("scratch", 50), "again.png"), top_k=1)
+    assert again.data["matches"][0]["case"] == number
+    figures = engineer.get("/api/v1/stats").data
+    assert (figures["library"]["size"], figures["library"]["watermark"]) == (
+        13,
+        again.data["library_watermark"],
+    )
+    assert figures["decisions"]["count"] == 1
+    assert figures["decisions"]["agreement_rate"] == float(decided.data["agrees"])
+    assert figures["images_by_category"][0] == {"code": "SCR", "name": "Scratch", "count": 7}
+    assert {row["code"]: row["count"] for row in figures["cases_by_status"]}["triaged"] == 1
+
+
+def test_decisions_that_don_t_fit_leave_nothing(engineer, scratch):
+    case, other = factories.case(), factories.case()
+    foreign = engineer.post(f"/api/v1/cases/{other.number}/diagnose").data["id"]
+    for wrong in (
+        {"verdict": "fault"},
+        {"verdict": "no_defect", "category": "SCR"},
+        {"verdict": "perhaps"},
+        {"verdict": "fault", "category": "NONE"},
+        {"verdict": "unknown", "diagnosis": foreign},
+        {"verdict": "unknown", "diagnosis": 10**30},
+        {"verdict": "unknown", "diagnosis": "x"},
+        [],
+    ):
+        assert engineer.post(f"/api/v1/cases/{case.number}/decide", wrong).status_code == 400, wrong
+    empty = factories.case(pictures=0)
+    for action in ("decide", "diagnose"):
+        answer = engineer.post(f"/api/v1/cases/{empty.number}/{action}", {"verdict": "unknown"})
+        assert (answer.status_code, list(answer.data["errors"])) == (400, ["images"])
+    assert not Decision.objects.exists()
+    assert not CaseImage.objects.labelled().exists()
+
+
+def test_figures_of_an_empty_system(client):
+    figures = client.get("/api/v1/stats").data
+    assert figures["library"] == {"space": None, "size": 0, "watermark": 0, "waiting": 0}
+    assert figures["decisions"] == {"count": 0, "agreed": 0, "agreement_rate": None}
