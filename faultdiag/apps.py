@@ -8,4 +8,4 @@ class FaultdiagConfig(AppConfig):
     verbose_name = "faultdiag"
 
     def ready(self):
-        from faultdiag import celery  # noqa: F401  (tasks find the application)
+        from faultdiag import celery, checks  # noqa: F401  (tasks find the application, Django the checks)

@@ -2,9 +2,12 @@
 
 import logging.config
 import os
+import signal
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_process_init
+
+from faultdiag.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "faultdiag.settings")
 
@@ -21,3 +24,10 @@ def log_like_django(**kwargs):
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@celeryd_init.connect
+def tie_pool_to_worker(**kwargs):
+    """A worker that is killed takes the processes of its pool along."""
+    bind = die_with_parent(signal.SIGKILL)
+    worker_process_init.connect(lambda **kwargs: bind(), weak=False)

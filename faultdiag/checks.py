@@ -1,0 +1,37 @@
+"""System checks: misconfiguration is found at the start, not by the first request."""
+
+import os
+
+from django.conf import settings
+from django.core.checks import Warning as CheckWarning
+from django.core.checks import register
+
+from faultdiag.environment import variables
+from vision.engine.weight_files import WeightsMissing, find_weights
+
+#: Read by scripts and tests, not by the product.
+_OTHERS = {"FAULTDIAG_REQUIRE_BROWSER"}
+
+
+@register
+def unknown_variables(**kwargs):
+    """A misspelt variable would be ignored without a word."""
+    return [
+        CheckWarning(
+            f"The environment variable {name} is unknown.",
+            hint="manage.py settings_table lists the known ones.",
+            id="faultdiag.W001",
+        )
+        for name in sorted(os.environ)
+        if name.startswith("FAULTDIAG_") and name not in {*variables(), *_OTHERS}
+    ]
+
+
+@register
+def missing_weights(**kwargs):
+    """Without weights nothing is recognised; everything else works."""
+    try:
+        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    except WeightsMissing as missing:
+        return [CheckWarning(str(missing), id="faultdiag.W002")]
+    return []
