@@ -1,16 +1,17 @@
 """What changed on a record, when and by whom, from the rows that database triggers wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import pghistory.models
+import pghistory.core
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from pghistory.models import Events
 
 #: Columns that say nothing to a reader.
 _SILENT = {"id", "created_at", "updated_at"}
@@ -37,12 +38,17 @@ class HistoryEntry:
     changes: list[Change]
 
 
-def record_history(record: Model, *parts: Model, limit: int = 100) -> list[HistoryEntry]:
-    """The newest changes of a record and of everything that points to it or to one of its `parts`."""
+def record_history(owners: Mapping[Model, Sequence[type[Model]]], limit: int = 100) -> list[HistoryEntry]:
+    """The newest changes of each owner and of the rows of the models named for it that point to it."""
     events = {}
-    for owner in (record, *parts):
-        for event in pghistory.models.Events.objects.references(owner).order_by("-pgh_created_at")[:limit]:
-            events[event.pgh_slug] = event
+    for owner, models in owners.items():
+        queries = [Events.objects.tracks(owner)]
+        if models:
+            across = [table for model in models for table in pghistory.core.event_models(tracks_model=model)]
+            queries.append(Events.objects.references(owner).across(*across))
+        for query in queries:
+            for event in query.order_by("-pgh_created_at")[:limit]:
+                events[event.pgh_slug] = event
     newest = sorted(events.values(), key=lambda event: (event.pgh_created_at, event.pgh_id), reverse=True)
     return _describe(newest[:limit])
 
