@@ -1,0 +1,260 @@
+"""Every address of the project with every role: a new address without a row here fails.
+
+A page sends anonymous people to the login and refuses others with 403 or 404; the API answers 401 and 403.
+Who is let through gets any other answer below 500: nothing is filled in, so 400 and 422 are fine.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from cases.api.throttles import LoginThrottle
+from cases.models import CategoryExample, Job
+from tests import factories
+from vision.services.diagnosis import case_diagnose
+
+pytestmark = pytest.mark.django_db
+
+ROLES = ("anonymous", "nobody", *factories.ROLES, "superuser")
+EVERYBODY = frozenset(ROLES)
+LOGGED_IN = EVERYBODY - {"anonymous"}
+READ = LOGGED_IN - {"nobody"}
+INTAKE = READ - {"Viewer"}
+WORK = INTAKE - {"Integration"}
+CURATE = frozenset({"Knowledge manager", "superuser"})
+ADMINISTER = frozenset({"superuser"})
+
+PAGES = {
+    "healthz": {"GET": EVERYBODY},
+    "readyz": {"GET": EVERYBODY},
+    "login": {"GET": EVERYBODY, "POST": EVERYBODY},
+    "logout": {"POST": LOGGED_IN},
+    "case-list": {"GET": READ},
+    "case-create": {"GET": INTAKE, "POST": INTAKE},
+    "case-detail": {"GET": READ},
+    "case-edit": {"GET": WORK, "POST": WORK},
+    "case-move": {"POST": WORK},
+    "case-images-add": {"POST": WORK},
+    "case-triage": {"GET": READ},
+    "case-verdict": {"GET": READ},
+    "case-decide": {"POST": WORK},
+    "resolution-edit": {"GET": WORK, "POST": WORK},
+    "category-list": {"GET": READ},
+    "category-detail": {"GET": READ},
+    "action-list": {"GET": READ},
+    "action-detail": {"GET": READ},
+    "option-list": {"GET": READ},
+    "image-thumbnail": {"GET": READ},
+    "image-preview": {"GET": READ},
+    "image-original": {"GET": READ},
+    "example-thumbnail": {"GET": READ},
+    "example-preview": {"GET": READ},
+    "library-status": {"GET": READ},
+    "library-progress": {"GET": READ},
+    "api-docs": {"GET": LOGGED_IN},
+    "api-redoc": {"GET": LOGGED_IN},
+}
+
+API = {
+    "api-root": {"GET": LOGGED_IN},
+    "api-schema": {"GET": LOGGED_IN},
+    "api-login": {"POST": EVERYBODY},
+    "api-logout": {"POST": LOGGED_IN},
+    "api-logout-all": {"POST": LOGGED_IN},
+    "api-search": {"POST": READ},
+    "api-stats": {"GET": READ},
+    "api-case-list": {"GET": READ, "POST": INTAKE},
+    "api-case-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
+    "api-case-transition": {"POST": WORK},
+    "api-case-images": {"POST": INTAKE},
+    "api-case-label": {"POST": WORK},
+    "api-case-history": {"GET": READ},
+    "api-case-diagnose": {"POST": WORK},
+    "api-case-decide": {"POST": WORK},
+    "api-image-list": {"GET": READ},
+    "api-image-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
+    "api-image-original": {"GET": READ},
+    "api-image-preview": {"GET": READ},
+    "api-image-thumbnail": {"GET": READ},
+    "api-category-list": {"GET": READ, "POST": CURATE},
+    "api-category-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": CURATE},
+    "api-category-best-actions": {"GET": READ},
+    "api-example-preview": {"GET": READ},
+    "api-example-thumbnail": {"GET": READ},
+    "api-part-list": {"GET": READ, "POST": CURATE},
+    "api-part-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": CURATE},
+    "api-customer-list": {"GET": READ, "POST": CURATE},
+    "api-customer-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": ADMINISTER},
+    "api-supplier-list": {"GET": READ, "POST": CURATE},
+    "api-supplier-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": ADMINISTER},
+    "api-site-list": {"GET": READ, "POST": CURATE},
+    "api-site-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": ADMINISTER},
+    "api-action-list": {"GET": READ, "POST": CURATE},
+    "api-action-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": CURATE},
+    "api-resolution-list": {"GET": READ, "POST": WORK},
+    "api-resolution-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
+    "api-diagnosis-list": {"GET": READ},
+    "api-diagnosis-detail": {"GET": READ},
+    "api-job-list": {"GET": READ},
+    "api-job-detail": {"GET": READ},
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    name: str
+    parameters: tuple[str, ...]
+
+
+def addresses(patterns=None, namespace: str = "") -> list[Address]:
+    """Every pattern of the project."""
+    found = []
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            found += addresses(pattern.url_patterns, inner)
+        elif isinstance(pattern, URLPattern):
+            parameters = tuple(pattern.pattern.regex.groupindex)
+            found.append(Address(f"{namespace}{pattern.name}", parameters))
+    return found
+
+
+@pytest.fixture
+def samples():
+    """A row for every parameter of an address, by the beginning of the address's name."""
+    category = factories.category("PIT")
+    case = factories.case(labelled=category, part=factories.part(), customer=factories.customer("ACME"))
+    action = factories.resolution(case).actions_taken.get().action
+    image = case.images.get()
+    example = CategoryExample.objects.create(category=category, file=image.file)
+    return {
+        "option-list": "part",
+        "image": image.pk,
+        "example": example.pk,
+        "category": category.code,
+        "action": action.code,
+        "part": case.part.pk,
+        "customer": "ACME",
+        "supplier": "NONE",
+        "site": "NONE",
+        "diagnosis": case_diagnose(case).pk,
+        "job": Job.objects.create(kind="tests.job").pk,
+        "case": case.number,
+        "resolution": case.number,
+    }
+
+
+def url_of(address: Address, samples) -> str:
+    name = address.name.removeprefix("api-")
+    kind = next((kind for kind in samples if name.startswith(kind)), None)
+    return reverse(address.name, kwargs=dict.fromkeys(address.parameters, samples.get(kind)))
+
+
+def call(client, verb: str, url: str):
+    """Send an empty request and undo whatever it did."""
+    cookies = client.cookies.copy()
+    with transaction.atomic():
+        answer = client.generic(verb, url, b"{}", content_type="application/json")
+        if answer.streaming:
+            list(answer.streaming_content)  # closes the file
+        transaction.set_rollback(True)
+    client.cookies = cookies
+    return answer
+
+
+def is_refusal(answer, role: str, *, api: bool) -> bool:
+    if role == "anonymous":
+        if api:
+            return answer.status_code == 401
+        return answer.status_code == 302 and answer["Location"].startswith(reverse("login"))
+    return answer.status_code == 403 or (answer.status_code == 404 and not api)
+
+
+def walk(address: Address, verbs, expected, clients, samples, *, api: bool) -> list[str]:
+    """What is wrong, a line for each request that was answered otherwise than the table says."""
+    url, wrong = url_of(address, samples), []
+    for verb in verbs:
+        # What nobody may do is not there for the mightiest either.
+        roles = clients if verb in expected else ("anonymous", "superuser")
+        for role in roles:
+            answer = call(clients[role], verb, url)
+            code = answer.status_code
+            refused = is_refusal(answer, role, api=api)
+            if verb not in expected:
+                right = code == 405 or refused
+            elif role in expected[verb]:
+                right = not refused and (code < 500 or address.name == "readyz") and code != 405
+            else:
+                right = refused
+            if not right:
+                wrong.append(f"{verb} {url} ({address.name}) as {role}: {code}")
+    return wrong
+
+
+def test_every_address_has_a_row():
+    named = [address.name for address in addresses() if not address.name.startswith("admin:")]
+    assert sorted(set(named)) == sorted(PAGES | API)
+
+
+def test_pages(samples):
+    clients = {role: Client() for role in ROLES}
+    for role, client in clients.items():
+        if role != "anonymous":
+            client.force_login(factories.user(role))
+    wrong = []
+    for address in addresses():
+        if address.name in PAGES:
+            expected = PAGES[address.name]
+            wrong += walk(address, ("GET", "POST"), expected, clients, samples, api=False)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_api(samples, monkeypatch):
+    monkeypatch.setitem(LoginThrottle.THROTTLE_RATES, "login", None)
+    clients = {
+        role: factories.api_client(None if role == "anonymous" else factories.user(role)) for role in ROLES
+    }
+    wrong = []
+    for address in addresses():
+        if address.name in API:
+            verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
+            wrong += walk(address, verbs, API[address.name], clients, samples, api=True)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_admin_is_for_staff(samples):
+    """People of any group stay outside without the staff flag; nobody gets a server error."""
+    clients = {role: Client() for role in ROLES}
+    staff = {"Knowledge manager", "superuser"}
+    for role, client in clients.items():
+        if role != "anonymous":
+            client.force_login(factories.user(role, is_staff=role in staff))
+    wrong, seen = [], 0
+    for address in addresses():
+        if not address.name.startswith("admin:") or address.name in ("admin:None", "admin:login"):
+            continue
+        seen += 1
+        values = {"object_id": samples["image"], "content_type_id": 1, "app_label": "auth"}
+        url = reverse(address.name, kwargs={name: values.get(name, 1) for name in address.parameters})
+        for role, client in clients.items():
+            answer = call(client, "GET", url)
+            outside = answer.status_code == 302 and "login" in answer["Location"]
+            inside = answer.status_code < 500 and not outside
+            if not (inside if role in staff else outside or answer.status_code in (403, 405)):
+                wrong.append(f"GET {url} as {role}: {answer.status_code}")
+    assert seen > 50
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("role", factories.ROLES)
+def test_a_group_lets_through_what_its_members_need(role):
+    account = factories.user(role)
+    assert account.has_perm("cases.view_case")
+    assert account.has_perm("cases.add_case") is (role != "Viewer")
+    assert account.has_perm("cases.change_case") is (role in ("Engineer", "Knowledge manager"))
+    assert account.has_perm("cases.import_case") is (role == "Knowledge manager")
+    assert not account.has_perm("cases.delete_case")
+    assert not account.has_perm("auth.change_user")
