@@ -53,6 +53,12 @@ def record_history(owners: Mapping[Model, Sequence[type[Model]]], limit: int = 1
     return _describe(newest[:limit])
 
 
+def records_deleted(model: type[Model], limit: int = 200) -> list[HistoryEntry]:
+    """The newest deletions among all records of a model."""
+    events = Events.objects.across(*pghistory.core.event_models(tracks_model=model))
+    return _describe(events.filter(pgh_label="delete").order_by("-pgh_created_at", "-pgh_id")[:limit])
+
+
 def _describe(events) -> list[HistoryEntry]:
     names = _Names(events)
     entries = []

@@ -1,8 +1,11 @@
 """What the admin pages share: thumbnails, read-only records, history and uploads."""
 
+from collections.abc import Sequence
+
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -70,11 +73,13 @@ class ReadOnlyInline(admin.TabularInline):
 class HistoryAdmin(admin.ModelAdmin):
     """Shows what the database triggers recorded: each change of a record, and the records deleted."""
 
+    #: Models whose rows belong to a record: their changes stand in its history.
+    history_parts: Sequence[type[Model]] = ()
     object_history_template = "admin/cases/record_history.html"
 
     def history_view(self, request, object_id, extra_context=None):
         record = self.get_object(request, object_id)
-        entries = record_history(record) if record is not None else []
+        entries = record_history({record: self.history_parts}) if record is not None else []
         return super().history_view(
             request, object_id, {**(extra_context or {}), "title": f"History of {record}", "entries": entries}
         )

@@ -103,6 +103,7 @@ class TransitionInline(ReadOnlyInline):
 class CaseAdmin(TransferMixin, HistoryAdmin):
     form = CaseForm
     resource_classes = [CaseResource]
+    history_parts = [CaseImage, Resolution]
     list_display = [
         "picture", "number", "title", "status", "kind", "part", "customer", "severity", "owner",
         "reported_at", "images",

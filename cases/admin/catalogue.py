@@ -84,6 +84,7 @@ class CategoryForm(forms.ModelForm):
 class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
     form = CategoryForm
     resource_classes = [CategoryResource]
+    history_parts = [CategoryExample]
     list_display = ["example", "tree_name", "state", "is_safety_relevant", "severity", "images", "cases"]
     list_display_links = ["tree_name"]
     list_filter = ["state", "is_safety_relevant", "severity"]

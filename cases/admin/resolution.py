@@ -25,6 +25,7 @@ class ActionTakenInline(admin.StackedInline):
 @admin.register(Resolution)
 class ResolutionAdmin(TransferMixin, HistoryAdmin):
     resource_classes = [ResolutionResource]
+    history_parts = [WhyStep, ActionTaken]
     list_display = ["case", "disposition", "root_cause", "times_acted", "effective", "updated_at"]
     list_filter = ["disposition", "actions_taken__effectiveness", "case__status"]
     list_select_related = ["case"]
