@@ -291,22 +291,22 @@ def main(arguments: list[str]) -> int:
         signal.signal(ignored, signal.SIG_IGN)
     folder = run_folder(options.data)
     servers: list[Postgres | Redis] = []
-    with lock_try(folder / "keeper.lock", wait=True):
-        try:
-            (options.data / "logs").mkdir(exist_ok=True)
-            postgres = Postgres(options.data, durable=not options.not_durable)
-            servers = [postgres, Redis(options.data, durable=not options.not_durable)]
-            _start_all(servers)
-            postgres.create_database()
-            _answer({"ready": True})
-            # Held until this process ends: new users wait for the servers to have stopped.
-            alone = _keep(servers, folder / "users.lock")  # noqa: F841
-        except (Refused, OSError, psycopg.Error) as error:
-            _answer({"error": str(error)})
-            return 1
-        finally:
-            for server in reversed(servers):
-                server.stop()
+    # Both locks are held until this process ends: new users wait for the servers to have stopped.
+    only_keeper = lock_try(folder / "keeper.lock", wait=True)  # noqa: F841
+    try:
+        (options.data / "logs").mkdir(exist_ok=True)
+        postgres = Postgres(options.data, durable=not options.not_durable)
+        servers = [postgres, Redis(options.data, durable=not options.not_durable)]
+        _start_all(servers)
+        postgres.create_database()
+        _answer({"ready": True})
+        alone = _keep(servers, folder / "users.lock")  # noqa: F841
+    except (Refused, OSError, psycopg.Error) as error:
+        _answer({"error": str(error)})
+        return 1
+    finally:
+        for server in reversed(servers):
+            server.stop()
     return 0
 
 

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 
-from django.core.management import get_commands
+from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand
 from django.db import connections
 
@@ -72,10 +72,7 @@ class Command(BaseCommand):
 
     def _prepare(self, with_demo: bool) -> str | None:
         """Bring everything up to date; returns the password of the first user when that was just made."""
-        applied = install.database_migrate()
-        self.say(f"Database: {f'{applied} migrations applied' if applied else 'up to date'}")
-        collected = install.static_files_collect()
-        self.say(f"Scripts and styles: {'collected' if collected else 'up to date'}")
+        call_command("prepare", stdout=self.stdout)
         first = install.first_user_create()
         if first:
             # At once: if the start is interrupted, nobody could read it later.

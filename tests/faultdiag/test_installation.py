@@ -1,0 +1,76 @@
+import socket
+from collections import namedtuple
+from contextlib import ExitStack
+
+import pytest
+from django.contrib.auth import authenticate, get_user_model
+
+from faultdiag import installation
+from faultdiag.processes import Refused
+
+
+def test_a_data_folder_has_one_server(tmp_path):
+    data = tmp_path / "var"
+    with ExitStack() as held:
+        installation.data_folder_claim(data, held)
+        with ExitStack() as other, pytest.raises(Refused, match=r"already running on .* \(process \d+\)"):
+            installation.data_folder_claim(data, other)
+    with ExitStack() as held:
+        installation.data_folder_claim(data, held)
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "var").write_text("")
+    with ExitStack() as held, pytest.raises(Refused, match="can't be used"):
+        installation.data_folder_claim(tmp_path / "var", held)
+
+
+def test_a_taken_port_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Refused, match=f"Port {port} of 127.0.0.1 is taken"):
+            installation.port_check("127.0.0.1", port)
+    installation.port_check("127.0.0.1", port)
+
+
+def test_a_foreign_address_is_refused():
+    with pytest.raises(Refused, match="FAULTDIAG_HOST"):
+        installation.port_check("192.0.2.1", 8000)
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(installation.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 12 * 2**20))
+    with pytest.raises(Refused, match=r"has 12 MB free and 500 MB are needed"):
+        installation.disk_check(tmp_path)
+
+
+@pytest.mark.django_db
+def test_the_first_user_is_made_once():
+    name, password = installation.first_user_create()
+    user = authenticate(username=name, password=password)
+    assert user.is_superuser
+    assert len(password) >= 16
+    assert password not in get_user_model().objects.get().password
+    assert installation.first_user_create() is None
+
+
+def test_static_files_are_collected_when_they_changed(tmp_path, settings):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "frame-test.css").write_text("a {}")
+    settings.STATICFILES_DIRS = [folder]
+    settings.STATIC_ROOT = tmp_path / "static"
+    assert installation.static_files_collect() is True
+    assert (tmp_path / "static" / "frame-test.css").read_text() == "a {}"
+    assert installation.static_files_collect() is False
+    (folder / "frame-test.css").write_text("a { color: red }")
+    assert installation.static_files_collect() is True
+    assert "red" in (tmp_path / "static" / "frame-test.css").read_text()
+
+
+@pytest.mark.django_db
+def test_an_up_to_date_database_is_left_alone():
+    assert installation.database_migrate() == 0
