@@ -3,6 +3,7 @@
 from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import F, Q, Value
+from django.urls import reverse_lazy
 from django.utils import timezone
 
 from cases.models import (
@@ -20,6 +21,8 @@ from cases.models import (
 
 DATETIME_LOCAL = "%Y-%m-%dT%H:%M"
 WHYS = 5
+#: What a new case needs first.
+HEAD = ("part", "customer", "kind", "customer_reference")
 
 
 class LookupField(forms.CharField):
@@ -31,7 +34,15 @@ class LookupField(forms.CharField):
         super().__init__(**kwargs)
         self.widget.attrs.update(autocomplete="off")
         if datalist:
-            self.widget.attrs["list"] = datalist
+            self.widget.attrs |= {
+                "list": datalist,
+                "hx-get": reverse_lazy("option-list", args=[datalist.removesuffix("-options")]),
+                "hx-trigger": "input changed delay:200ms",
+                "hx-target": f"#{datalist}",
+                "hx-swap": "innerHTML",
+                "hx-sync": "this:replace",
+                "hx-push-url": "false",
+            }
 
     def prepare_value(self, value):
         if isinstance(value, int):
@@ -83,7 +94,10 @@ class CaseForm(forms.ModelForm):
         queryset=Customer.objects.all(), keys=["code", "name"], datalist="customer-options", required=False
     )
     supplier = LookupField(
-        queryset=Supplier.objects.all(), keys=["code", "name"], datalist="supplier-options", required=False
+        queryset=Supplier.objects.all(),
+        keys=["code", "name"],
+        datalist="supplier-options",
+        required=False,
     )
     site = LookupField(
         queryset=Site.objects.all(), keys=["code", "name"], datalist="site-options", required=False
@@ -118,7 +132,7 @@ class CaseForm(forms.ModelForm):
 
     @property
     def head(self):
-        return [self[name] for name in ("part", "customer", "kind", "customer_reference")]
+        return [self[name] for name in HEAD]
 
     @property
     def details(self):

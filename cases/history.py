@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from pghistory.models import Events
 
+from cases.models import ActionTaken, Case, CaseImage, Resolution, WhyStep
+
 #: Columns that say nothing to a reader.
 _SILENT = {"id", "created_at", "updated_at"}
 _VERBS = {"insert": "added", "update": "changed", "delete": "deleted"}
@@ -51,6 +53,14 @@ def record_history(owners: Mapping[Model, Sequence[type[Model]]], limit: int = 1
                 events[event.pgh_slug] = event
     newest = sorted(events.values(), key=lambda event: (event.pgh_created_at, event.pgh_id), reverse=True)
     return _describe(newest[:limit])
+
+
+def case_history(case: Case) -> list[HistoryEntry]:
+    """What changed on a case, its pictures and its resolution with whys and actions."""
+    owners = {case: (CaseImage, Resolution)}
+    for resolution in Resolution.objects.filter(case=case):
+        owners[resolution] = (WhyStep, ActionTaken)
+    return record_history(owners)
 
 
 def records_deleted(model: type[Model], limit: int = 200) -> list[HistoryEntry]:

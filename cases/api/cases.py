@@ -19,8 +19,8 @@ from cases.api.case_serializers import (
 from cases.api.images import ImageSerializer, images_complete
 from cases.api.uploads import PicturesSerializer, pictures_read
 from cases.api.viewsets import ReadCreateUpdate
-from cases.history import record_history
-from cases.models import Case, Customer, FaultCategory, Resolution, Site, Supplier
+from cases.history import case_history
+from cases.models import Case, Customer, FaultCategory, Site, Supplier
 from cases.selectors import cases_of_category, cases_search
 from cases.services.intake import case_add_images, case_create
 from cases.services.labels import images_label
@@ -186,9 +186,8 @@ class CaseViewSet(ReadCreateUpdate):
     def history(self, request, number):
         """Its steps of status, and what was changed on it, its pictures and its resolution, by whom."""
         case = self.get_object()
-        resolution = Resolution.objects.filter(case=case)
         history = {
             "transitions": case.transitions.select_related("made_by"),
-            "entries": record_history(case, *resolution),
+            "entries": case_history(case),
         }
         return Response(HistorySerializer(history, context=self.get_serializer_context()).data)

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cases.forms import CaseForm, TransitionForm
-from cases.history import record_history
+from cases.history import case_history
 from cases.models import ActionTaken, Case, CaseImage, Label, Resolution
 from cases.services.intake import Picture, case_add_images
 from cases.services.workflow import case_transition
@@ -65,7 +65,7 @@ def _context(case, **extra):
         .select_related("image", "category", "made_by")
         .order_by("-id")[:50],
         "transitions": case.transitions.select_related("made_by").order_by("-id"),
-        "history": record_history(case, *([resolution] if resolution else [])),
+        "history": case_history(case),
         **extra,
     }
 

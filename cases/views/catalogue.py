@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from cases.history import record_history
-from cases.models import ActionTaken, Case, CaseImage, FaultCategory
+from cases.models import ActionTaken, Case, CaseImage, CategoryExample, CorrectiveAction, FaultCategory
 from cases.selectors import (
     actions_with_effectiveness,
     cases_of_category,
@@ -48,7 +48,7 @@ def category_detail(request, code: str):
             all=Count("pk"), open=Count("pk", filter=~Q(status__in=Case.Status.finished()))
         ),
         "best_actions": category_best_actions(category)[:10],
-        "history": record_history(category),
+        "history": record_history({category: (CategoryExample,)}),
     }
     return render(request, "cases/category_detail.html", context)
 
@@ -79,6 +79,6 @@ def action_detail(request, code: str):
     context = {
         "action": action,
         "taken": Paginator(taken, CASES_A_PAGE).get_page(request.GET.get("page")),
-        "history": record_history(action),
+        "history": record_history({action: (CorrectiveAction.categories.through,)}),
     }
     return render(request, "cases/action_detail.html", context)

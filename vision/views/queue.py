@@ -41,7 +41,9 @@ class CaseFilter(django_filters.FilterSet):
     q = django_filters.CharFilter(label="Search", method="search")
     status = django_filters.ChoiceFilter(choices=Case.Status.choices, empty_label="Any")
     kind = django_filters.ChoiceFilter(choices=Case.Kind.choices, empty_label="Any")
-    category = _CategoryFilter(label="Category")
+    category = _CategoryFilter(
+        label="Category", widget=forms.TextInput(attrs={"placeholder": "Code or name"})
+    )
     part = _LookupFilter(label="Part", queryset=Part.objects.all(), keys=["number"], datalist="part-options")
     customer = _LookupFilter(
         label="Customer", queryset=Customer.objects.all(), keys=["code", "name"], datalist="customer-options"
@@ -114,8 +116,8 @@ def _rows(cases: QuerySet[Case]) -> QuerySet[Case]:
 def _latest_diagnoses(cases) -> dict[int, Diagnosis]:
     newest = (
         Diagnosis.objects.filter(case__in=[case.pk for case in cases])
-        .order_by("case", "-id")
-        .distinct("case")
+        .order_by("case_id", "-id")
+        .distinct("case_id")
         .select_related("category")
         .defer("matches", "images", "timings", "thresholds", "categories")
     )

@@ -147,4 +147,6 @@ def _candidates(diagnosis) -> dict:
         for entry in entries
         if entry["category"] in rows
     ]
-    return {"best": candidates[0] if candidates else None, "candidates": candidates[1:]}
+    if diagnosis.outcome == Diagnosis.Outcome.UNKNOWN or not candidates:
+        return {"best": None, "candidates": candidates}
+    return {"best": candidates[0], "candidates": candidates[1:]}
