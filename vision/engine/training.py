@@ -190,6 +190,7 @@ def write_weights(network: nn.Module, out: Path, training: dict[str, object]) ->
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".part")
     save_file(tensors, unfinished, metadata=notes)
+    unfinished.chmod(0o644)  # save_file lets only its owner read it
     os.replace(unfinished, out)
     return sha256_of(out)
 
