@@ -82,6 +82,12 @@ class TableResource(resources.ModelResource):
             raise ValidationError(f"The column {missing[0]} is missing: it says which record a row is about.")
         super().before_import(dataset, **kwargs)
 
+    def import_field(self, field, instance, row, is_m2m=False, **kwargs):
+        try:
+            super().import_field(field, instance, row, is_m2m, **kwargs)
+        except ArithmeticError:
+            raise ValueError(f"{row[field.column_name]} is no number.") from None
+
     def get_import_id_columns(self) -> list[str]:
         return [self.fields[name].column_name for name in self.get_import_id_fields()]
 

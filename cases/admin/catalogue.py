@@ -2,6 +2,7 @@
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
@@ -80,6 +81,13 @@ class CategoryForm(forms.ModelForm):
         return parent
 
 
+class TreeList(ChangeList):
+    """Depth first, as the tree reads, until a column is chosen to sort by."""
+
+    def get_ordering(self, request, queryset):
+        return super().get_ordering(request, queryset) if self.params.get(ORDER_VAR) else ["tree_ordering"]
+
+
 @admin.register(FaultCategory)
 class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
     form = CategoryForm
@@ -103,8 +111,8 @@ class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
         first = CategoryExample.objects.filter(category=OuterRef("pk")).order_by("id").values("pk")[:1]
         return categories_with_counts().annotate(example_pk=Subquery(first))
 
-    def get_ordering(self, request):
-        return ["tree_ordering"]  # depth first, as the tree reads
+    def get_changelist(self, request, **kwargs):
+        return TreeList
 
     @admin.display(description="")
     def example(self, category):
