@@ -55,7 +55,6 @@ PAGES = {
     "library-status": {"GET": READ},
     "library-progress": {"GET": READ},
     "api-docs": {"GET": LOGGED_IN},
-    "api-redoc": {"GET": LOGGED_IN},
 }
 
 API = {

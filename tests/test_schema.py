@@ -65,7 +65,9 @@ def test_every_operation_has_a_summary_and_a_description(schema):
 
 
 def test_every_operation_but_the_login_says_that_it_needs_a_token_and_how_it_refuses(schema):
+    known = schema["components"]["securitySchemes"]
     for name, operation in operations(schema):
+        assert {scheme for option in operation["security"] for scheme in option} <= set(known), name
         if name == "POST /api/v1/auth/login":
             continue
         schemes = {scheme for option in operation["security"] for scheme in option}
@@ -84,12 +86,11 @@ def test_files_are_files(schema):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("page", ["api-docs", "api-redoc"])
-def test_the_documentation_comes_from_the_package_alone(page, client):
+def test_the_documentation_comes_from_the_package_alone(client):
     client.force_login(factories.user())
-    answer = client.get(reverse(page))
+    answer = client.get(reverse("api-docs"))
     html = answer.content.decode()
-    addresses = re.findall(r"""(?:src|href|spec-url)=["']([^"']+)["']""", html)
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)["']""", html)
     assert len(addresses) >= 2
     for address in addresses:
         assert address.startswith("/"), address
