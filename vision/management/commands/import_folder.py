@@ -15,8 +15,12 @@ from vision.models import Embedding, EmbeddingFailure, EmbeddingSpace
 
 #: Seconds between two looks at the progress.
 _LOOK_EVERY = 0.5
-#: Seconds without progress after which the workers are asked whether they are there.
+#: Seconds without progress after which the workers are asked whether they are there, and how often no
+#: answer is taken for a worker that is merely busy.
 _PATIENCE = 10
+_UNANSWERED = 3
+#: Seconds without any new vector after which something must be wrong with embedding itself.
+_STANDSTILL = 120
 _NO_WORKER = (
     "no worker answers for the queue {queue}. Start the server with script/server: the import then goes on"
     " by itself, and this command shows its progress again."
@@ -116,6 +120,12 @@ class Command(BaseCommand):
                 if not patience.lasts(done):
                     bar.close()
                     raise CommandError(f"{total - done} pictures wait: {_NO_WORKER.format(queue='bulk')}")
+                if patience.waited > _STANDSTILL:
+                    bar.close()
+                    raise CommandError(
+                        f"All pictures are stored, but {total - done} wait and none was embedded for"
+                        f" {_STANDSTILL} seconds: the log of the worker says why."
+                    )
                 time.sleep(_LOOK_EVERY)
         self.stdout.write(
             f"{done} pictures are searchable." + (f" {failed} can't be read." if failed else "")
@@ -139,14 +149,22 @@ class _Patience:
     def __init__(self, queue: str):
         self.queue = queue
         self._seen = None
-        self._since = time.monotonic()
+        self._since = self._asked = time.monotonic()
+        self._unanswered = 0
+
+    @property
+    def waited(self) -> float:
+        """Seconds since anything moved."""
+        return time.monotonic() - self._since
 
     def lasts(self, state) -> bool:
-        """False when `state` stands still and no worker serves the queue."""
+        """False when `state` stands still and no worker says that it serves the queue."""
+        now = time.monotonic()
         if state != self._seen:
-            self._seen, self._since = state, time.monotonic()
-        elif time.monotonic() - self._since > _PATIENCE:
-            self._since = time.monotonic()
+            self._seen, self._since, self._asked, self._unanswered = state, now, now, 0
+        elif now - self._asked > _PATIENCE:
             served = current_app.control.inspect(timeout=2).active_queues() or {}
-            return any(queue["name"] == self.queue for queues in served.values() for queue in queues)
-        return True
+            names = {queue["name"] for queues in served.values() for queue in queues}
+            self._unanswered = 0 if self.queue in names else self._unanswered + 1
+            self._asked = time.monotonic()
+        return self._unanswered < _UNANSWERED
