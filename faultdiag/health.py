@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from faultdiag.celery import app
-from vision.engine.weight_files import find_weights
+from vision.engine.weight_files import WeightsMissing, find_weights
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,10 @@ def _migrations() -> None:
 
 
 def _weights() -> None:
-    find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    try:
+        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    except WeightsMissing as missing:
+        raise NotReady(str(missing)) from None
 
 
 class _Workers:

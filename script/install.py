@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements.txt"
 CONSTRAINTS = ROOT / "constraints.txt"
 STAMP = Path(sys.prefix) / "faultdiag-requirements"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -21,42 +22,46 @@ BAR = 30
 
 
 def main(names: list[str]) -> int:
-    files = [ROOT / name for name in names]
-    wanted = fingerprint(files)
-    if STAMP.exists() and wanted in STAMP.read_text().split():
+    done = installed()
+    if set(names) <= done:
         return 0
     free = shutil.disk_usage(ROOT).free
-    if free < NEEDED_BYTES and not STAMP.exists():
+    if free < NEEDED_BYTES and not done:
         print(
             f"{ROOT} has {free / 2**30:.1f} GiB free, and installing takes up to {NEEDED_BYTES >> 30} GiB."
             " Free some space, then run this again.",
             file=sys.stderr,
         )
         return 1
-    total = sum(1 for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
+    # From here until all is in place, a next start installs again.
+    STAMP.unlink(missing_ok=True)
     if not has_gpu():
-        # A failure only means that the default index serves torch below.
-        torch = [
-            line for line in pins(ROOT / "requirements.txt") if line.startswith(("torch==", "torchvision=="))
-        ]
-        run_pip(
-            ["--index-url", CPU_INDEX, "--retries", "0", "--timeout", "5", "--no-deps", *torch],
-            "Installing torch",
-            len(torch),
-        )
-    requirements = [argument for file in files for argument in ("-r", str(file))]
-    failure = run_pip([*requirements, "-c", str(CONSTRAINTS)], "Installing packages", total)
-    if failure:
-        print(f"The packages could not be installed. pip said:\n{failure}", file=sys.stderr)
+        torch = [line for line in pins(REQUIREMENTS) if line.startswith(("torch==", "torchvision=="))]
+        options = ["--index-url", CPU_INDEX, "--retries", "0", "--timeout", "5", "--no-deps"]
+        if run_pip([*options, *torch], "Installing torch", len(torch)):
+            print("PyTorch's CPU index did not serve torch: it comes from the default index, more slowly.")
+    requirements = [argument for name in names for argument in ("-r", str(ROOT / name))]
+    total = len(pins(CONSTRAINTS)) + len(pins(REQUIREMENTS))
+    complaints = run_pip([*requirements, "-c", str(CONSTRAINTS)], "Installing packages", total)
+    if complaints:
+        print(f"The packages could not be installed. pip said:\n{complaints}", file=sys.stderr)
         return 1
-    STAMP.write_text(f"{STAMP.read_text() if STAMP.exists() else ''}{wanted}\n")
+    STAMP.write_text("\n".join([fingerprint(), *sorted(done | set(names))]))
     return 0
 
 
-def fingerprint(files: list[Path]) -> str:
+def installed() -> set[str]:
+    """The requirement files that were installed in full, as they are now."""
+    if not STAMP.exists():
+        return set()
+    found, *names = STAMP.read_text().split()
+    return set(names) if found == fingerprint() else set()
+
+
+def fingerprint() -> str:
     """Changes with anything that decides what is installed."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in [*files, ROOT / "requirements.txt", CONSTRAINTS]:
+    for file in sorted([*ROOT.glob("requirements*.txt"), CONSTRAINTS]):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -90,17 +95,20 @@ def run_pip(arguments: list[str], title: str, total: int) -> str:
             complaints.append(line.strip())
         draw(title, min(len(seen), total), total, note)
     failed = process.wait() != 0
-    draw(title, min(len(seen), total) if failed else total, total, "" if failed else "done")
+    draw(title, min(len(seen), total) if failed else total, total, "failed" if failed else "done")
     print()
     return "\n".join(complaints or ["no reason given"]) if failed else ""
 
 
 def draw(title: str, done: int, total: int, note: str) -> None:
-    if not sys.stdout.isatty():
-        return
+    """One line that is drawn over: the bar. Without a terminal, only how it ended."""
     filled = BAR * done // max(total, 1)
     bar = "#" * filled + "." * (BAR - filled)
-    print(f"\r{title:<20} [{bar}] {100 * done // max(total, 1):>3} %  {note[:28]:<28}", end="", flush=True)
+    line = f"{title:<20} [{bar}] {100 * done // max(total, 1):>3} %  {note[:28]:<28}"
+    if sys.stdout.isatty():
+        print(f"\r{line}", end="", flush=True)
+    elif note in {"done", "failed"}:
+        print(f"{title}: {note}", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ find_python() {
 }
 
 prepare() {
-    if ! .venv/bin/python -c '' 2>/dev/null; then
+    # pip is the last thing that a new .venv gets: without it the making was interrupted.
+    if ! [ -x .venv/bin/pip ] || ! .venv/bin/python -c '' 2>/dev/null; then
         python=$(find_python) ||
             fail "Python 3.11, 3.12 or 3.13 is needed and was not found. Install it, then run this again."
         "$python" -c 'import venv, ensurepip' 2>/dev/null ||

@@ -93,7 +93,7 @@ def left_behind(data):
         try:
             if any(
                 str(data) in part
-                for part in [*process.info["cmdline"], process.environ().get("FAULTDIAG_DATA", "")]
+                for part in [*(process.info["cmdline"] or []), process.environ().get("FAULTDIAG_DATA", "")]
             ):
                 found.append(process.info)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
