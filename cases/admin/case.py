@@ -75,7 +75,7 @@ class CaseImageInline(admin.TabularInline):
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("confirmed_category", "labelled_by", "case")
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def picture(self, image):
         return thumbnail("image", image.pk, str(image))
 
@@ -156,7 +156,7 @@ class CaseAdmin(TransferMixin, HistoryAdmin):
         rows = super().get_queryset(request).visible_to(request.user)
         return rows.annotate(image_count=Count("images"), picture_pk=Subquery(first))
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def picture(self, case):
         return thumbnail("image", case.picture_pk, f"First picture of {case}")
 
@@ -216,5 +216,5 @@ class CaseAdmin(TransferMixin, HistoryAdmin):
                 self.message_user(request, f"{case} stays: {' '.join(error.messages)}", messages.ERROR)
         if moved:
             status = Case.Status(form.cleaned_data["to_status"]).label
-            self.message_user(request, f"{moved} cases are {status} now.", messages.SUCCESS)
+            self.message_user(request, f"Cases that are {status} now: {moved}.", messages.SUCCESS)
         return None

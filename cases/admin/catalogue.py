@@ -93,7 +93,7 @@ class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
     form = CategoryForm
     resource_classes = [CategoryResource]
     history_parts = [CategoryExample]
-    list_display = ["example", "tree_name", "state", "is_safety_relevant", "severity", "images", "cases"]
+    list_display = ["example", "tree_name", "state", "safety", "severity", "images", "cases"]
     list_display_links = ["tree_name"]
     list_filter = ["state", "is_safety_relevant", "severity"]
     list_per_page = 100
@@ -123,6 +123,10 @@ class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
         depth = min(category.tree_depth, 4)
         return format_html('<span class="tree-{}">{}</span>', depth, category)
 
+    @admin.display(description="safety", ordering="is_safety_relevant")
+    def safety(self, category):
+        return "Safety relevant" if category.is_safety_relevant else EMPTY
+
     @admin.display(description="labelled images", ordering="image_count")
     def images(self, category):
         return category.image_count
@@ -147,7 +151,7 @@ class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
     @admin.action(description="Activate the selected categories", permissions=["change"])
     def activate(self, request, queryset):
         changed = _state_change(FaultCategory, queryset, FaultCategory.State.ACTIVE)
-        self.message_user(request, f"{changed} categories were activated.", messages.SUCCESS)
+        self.message_user(request, f"Categories activated: {changed}.", messages.SUCCESS)
 
     @admin.action(description="Deprecate the selected categories", permissions=["change"])
     def deprecate(self, request, queryset):
@@ -155,7 +159,7 @@ class FaultCategoryAdmin(TransferMixin, HistoryAdmin):
         kept = CaseImage.objects.filter(confirmed_category__in=_keys(queryset)).count()
         self.message_user(
             request,
-            f"{changed} categories were deprecated: nothing new can be labelled so."
+            f"Categories deprecated: {changed}. Nothing new can be labelled so;"
             f" {kept} labelled images keep that label and stay in the library.",
             messages.SUCCESS,
         )
@@ -189,14 +193,14 @@ class CorrectiveActionAdmin(TransferMixin, HistoryAdmin):
     @admin.action(description="Activate the selected actions", permissions=["change"])
     def activate(self, request, queryset):
         changed = _state_change(CorrectiveAction, queryset, CorrectiveAction.State.ACTIVE)
-        self.message_user(request, f"{changed} actions were activated.", messages.SUCCESS)
+        self.message_user(request, f"Actions activated: {changed}.", messages.SUCCESS)
 
     @admin.action(description="Deprecate the selected actions", permissions=["change"])
     def deprecate(self, request, queryset):
         changed = _state_change(CorrectiveAction, queryset, CorrectiveAction.State.DEPRECATED)
         self.message_user(
             request,
-            f"{changed} actions were deprecated: cases that took them keep them, new ones can't choose them.",
+            f"Actions deprecated: {changed}. Cases that took them keep them, new ones can't choose them.",
             messages.SUCCESS,
         )
 

@@ -63,7 +63,7 @@ class CaseImageAdmin(HistoryAdmin):
     def has_label_permission(self, request):
         return request.user.has_perm("cases.add_label")
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def picture(self, image):
         return thumbnail("image", image.pk, str(image))
 
@@ -94,7 +94,7 @@ class CaseImageAdmin(HistoryAdmin):
                     form.add_error(field, sentences)
             else:
                 what = form.cleaned_data["category"] or Label.Verdict(form.cleaned_data["verdict"]).label
-                self.message_user(request, f"{len(labels)} images were labelled: {what}.", messages.SUCCESS)
+                self.message_user(request, f"Images labelled {what}: {len(labels)}.", messages.SUCCESS)
                 return None
         shown = [thumbnail("image", image.pk, str(image)) for image in queryset[:48]]
         return chosen_page(
@@ -104,7 +104,7 @@ class CaseImageAdmin(HistoryAdmin):
             form,
             title="Label images",
             action="label",
-            submit="Label",
+            submit="Label images",
             pictures=shown,
         )
 
@@ -120,7 +120,7 @@ class LabelAdmin(ReadOnlyAdmin):
     search_fields = ["image__case__number", "category__code", "category__name", "note"]
     date_hierarchy = "made_at"
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def picture(self, label):
         return thumbnail("image", label.image_id, str(label.image))
 

@@ -4,7 +4,7 @@ import zipfile
 
 from django import forms
 from import_export.admin import ImportExportMixin
-from import_export.forms import ImportForm
+from import_export.forms import ExportForm, ImportForm
 
 from cases.tables import CsvTable, XlsxTable
 
@@ -38,6 +38,7 @@ class TransferMixin(ImportExportMixin):
 
     formats = [CsvTable, XlsxTable]
     import_form_class = TableImportForm
+    export_form_class = ExportForm  # all columns: choosing some needs inline scripts
 
     def has_import_permission(self, request):
         return self.has_add_permission(request) and self.has_change_permission(request)

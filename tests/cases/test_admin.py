@@ -166,7 +166,7 @@ def test_search_finds_words_of_the_definition(client, manager):
 def test_categories_are_activated_and_deprecated(client, manager):
     draft, used = make.category(state="draft"), make.category()
     make.case(pictures=2, labelled=used)
-    assert messages(run(client, "activate", [draft, used])) == ["1 categories were activated."]
+    assert messages(run(client, "activate", [draft, used])) == ["Categories activated: 1."]
     (sentence,) = messages(run(client, "deprecate", [used]))
     draft.refresh_from_db()
     used.refresh_from_db()
@@ -264,7 +264,7 @@ def test_the_status_moves_by_the_action_only(client, manager):
     response = run(client, "change_status", [new, finished], answered="1", to_status="triaged", note="Seen")
     refused, done = sorted(messages(response), key=lambda text: "stays" not in text)
     assert refused.startswith(f"{finished} stays: {finished} is Closed")
-    assert done == "1 cases are Triaged now."
+    assert done == "Cases that are Triaged now: 1."
     transition = new.transitions.last()
     assert (transition.to_status, transition.note, transition.made_by) == ("triaged", "Seen", manager)
     client.post(url(new, "change", new.pk), case_data(client, new, status="closed"))
