@@ -100,7 +100,8 @@ def _present(exc: exceptions.APIException) -> dict:
     errors: dict[str, list[str]] = {}
     codes = []
     for field, sentence in _flatten(exc.detail):
-        errors.setdefault(field, []).append(str(sentence))
+        # A sentence may quote what was sent, even what no encoding has.
+        errors.setdefault(field, []).append(sentence.encode(errors="replace").decode())
         codes.append(sentence.code)
     field, sentences = next(iter(errors.items()))
     general = field == api_settings.NON_FIELD_ERRORS_KEY

@@ -8,6 +8,11 @@ from rest_framework import serializers
 from cases.models import Part
 
 
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes the text: no NUL character, no half of a surrogate pair."""
+    return "\x00" not in text and text.encode(errors="replace").decode() == text
+
+
 class CodeField(serializers.SlugRelatedField):
     """A row named by the code that people know it by."""
 
@@ -17,8 +22,7 @@ class CodeField(serializers.SlugRelatedField):
         super().__init__(slug_field=slug_field, **kwargs)
 
     def to_internal_value(self, data):
-        # PostgreSQL refuses NUL characters even in a comparison.
-        if not isinstance(data, str) or "\x00" in data:
+        if not isinstance(data, str) or not is_storable(data):
             self.fail("invalid")
         return super().to_internal_value(data)
 
@@ -39,7 +43,7 @@ class PartField(serializers.RelatedField):
         super().__init__(**kwargs)
 
     def to_internal_value(self, data):
-        if isinstance(data, bool) or not isinstance(data, str | int) or "\x00" in str(data):
+        if isinstance(data, bool) or not isinstance(data, str | int) or not is_storable(str(data)):
             self.fail("invalid")
         parts = self.get_queryset()
         found = list(parts.filter(number=str(data))[:20])
