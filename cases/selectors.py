@@ -26,25 +26,27 @@ _SEARCHED = (
     "resolution__summary",
 )
 
+#: Found by any piece of them, not only by how their words begin.
+_NUMBERS = ("number", "part__number", "customer_reference", "lot", "serial_number")
+
 
 def cases_search(cases: QuerySet[Case], text: str) -> QuerySet[Case]:
     """Cases in which every word of `text` begins some word, in whatever language.
 
     Numbers of cases, parts, lots and complaints are also found by any piece of them.
     """
-    words = re.findall(r"\w+", text)
-    if not words:
-        return cases
-    query = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
     piece = text.strip()
-    return cases.annotate(searched=SearchVector(*_SEARCHED, config="simple")).filter(
-        Q(searched=query)
-        | Q(number__icontains=piece)
-        | Q(part__number__icontains=piece)
-        | Q(customer_reference__icontains=piece)
-        | Q(lot__icontains=piece)
-        | Q(serial_number__icontains=piece)
-    )
+    if not piece:
+        return cases
+    found = Q()
+    for field in _NUMBERS:
+        found |= Q(**{f"{field}__icontains": piece})
+    words = re.findall(r"\w+", piece)
+    if words:
+        query = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
+        cases = cases.alias(searched=SearchVector(*_SEARCHED, config="simple"))
+        found |= Q(searched=query)
+    return cases.filter(found)
 
 
 def cases_of_category(category: FaultCategory) -> QuerySet[Case]:

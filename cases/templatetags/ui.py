@@ -75,4 +75,4 @@ def percent(share: float | None) -> str:
 def here(context, *names: str) -> str:
     """aria-current for the navigation entry whose pages have these URL names."""
     match = getattr(context.get("request"), "resolver_match", None)
-    return format_html('aria-current="page"') if match and match.url_name in names else ""
+    return format_html('aria-current="{}"', "page") if match and match.url_name in names else ""

@@ -1,25 +1,7 @@
 // What every page has: theme switch, keyboard help, shortcuts that can be turned off, menus, submit guard.
+import { onKeys, shortcutsOn } from "./keys.js";
+
 const root = document.documentElement;
-
-export function typing(event) {
-  const element = event.target;
-  return event.ctrlKey || event.metaKey || event.altKey
-    || element.closest("input, textarea, select, [contenteditable], dialog") !== null;
-}
-
-export function shortcutsOn() {
-  return localStorage.getItem("shortcuts") !== "off";
-}
-
-// Calls handlers[key] for single keys, unless somebody types, a dialog is open, or shortcuts are off.
-export function onKeys(handlers) {
-  document.addEventListener("keydown", (event) => {
-    if (typing(event) || !shortcutsOn() || document.querySelector("dialog[open]")) return;
-    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
-    const handler = handlers[event.key];
-    if (handler && handler(event) !== false) event.preventDefault();
-  });
-}
 
 function darkNow() {
   if (root.dataset.theme) return root.dataset.theme === "dark";

@@ -1,5 +1,5 @@
 // The queue by keyboard: j and k walk the rows, Enter opens, / goes to the search.
-import { onKeys } from "./app.js";
+import { onKeys } from "./keys.js";
 
 function walk(step) {
   const links = [...document.querySelectorAll("[data-row-link]")];

@@ -1,5 +1,5 @@
 // The triage page by keyboard, and the comparison of the query with a similar case.
-import { onKeys } from "./app.js";
+import { onKeys } from "./keys.js";
 
 const press = (selector) => {
   const button = document.querySelector(selector);
