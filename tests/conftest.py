@@ -80,3 +80,14 @@ def celery_worker(transactional_db):
     ) as worker:
         yield worker
     app.control.purge()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of Chromium. Without it tests are skipped, or fail where FAULTDIAG_REQUIRE_BROWSER is set."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    if os.environ.get("FAULTDIAG_REQUIRE_BROWSER"):
+        pytest.fail("Chromium is not installed, and FAULTDIAG_REQUIRE_BROWSER is set.")
+    pytest.skip("Chromium is not installed (Debian, Ubuntu: apt install chromium).")
