@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from django.urls import reverse
+
+from faultdiag.checks import missing_weights, unknown_variables
+from faultdiag.environment import BASE_DIR
+
+
+def manage(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_wrong_setting_stops_a_command_with_one_sentence():
+    done = manage("check", FAULTDIAG_METRIC="manhattan")
+    assert done.returncode == 1
+    assert done.stderr == "FAULTDIAG_METRIC is 'manhattan' and can't be used: give cosine or l2.\n"
+
+
+def test_a_weak_key_stops_a_command_with_one_sentence():
+    done = manage("check", SECRET_KEY="weak", FAULTDIAG_DEBUG="false")
+    assert done.returncode == 1
+    assert done.stderr.startswith("SECRET_KEY is too weak")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_servers_the_settings_say_how_to_start():
+    environment = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL"}}
+    done = subprocess.run(
+        [sys.executable, "-c", "from django.conf import settings; settings.DEBUG"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "start through script/server or manage.py" in done.stderr
+
+
+@pytest.mark.django_db
+def test_pages_allow_nothing_from_elsewhere(client):
+    response = client.get(reverse("login"))
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.django_db
+def test_pages_ask_for_a_login(client):
+    response = client.get(reverse("case-list"))
+    assert response.status_code == 302
+    assert response.url.startswith(reverse("login"))
+
+
+def test_a_misspelt_variable_is_told(monkeypatch):
+    assert unknown_variables() == []
+    monkeypatch.setenv("FAULTDIAG_PROT", "9000")
+    assert [warning.id for warning in unknown_variables()] == ["faultdiag.W001"]
+
+
+def test_missing_weights_are_told(settings):
+    settings.BACKBONE = "vgg16"
+    assert "fetch_weights vgg16" in missing_weights()[0].msg
