@@ -78,6 +78,12 @@ def test_drawings_repeat_in_any_process():
     assert draw(Drawing("crack", 8, "machined_gear", is_close_up=True)) != elsewhere
 
 
+def test_a_close_up_differs_from_its_overview_however_large_the_fault():
+    for seed in range(3):
+        views = [Drawing("uneven", seed, "painted_panel", is_close_up=close) for close in (True, False)]
+        assert draw(views[0]) != draw(views[1])
+
+
 @pytest.fixture
 def quick_drawings(monkeypatch):
     """Drawing takes a tenth of a second each: two pictures stand for all, the bytes of each still differ."""

@@ -17,9 +17,10 @@ from vision.engine.synthesis.gallery import NO_FAULT, draw_fault_image
 #: Pixels of a side.
 SIZE = 384
 _QUALITY = 90
-#: A close-up shows the fault with this much around it, and never less than a quarter of its width.
+#: A close-up shows the fault with this much around it, within these shares of the picture's width.
 _SURROUNDINGS = 1.2
 _SMALLEST_PART = 0.28
+_LARGEST_PART = 0.85
 #: Drawn at a time by one process; more would make the progress jump.
 _CHUNK = 4
 
@@ -75,7 +76,7 @@ def _close_up(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     whole = len(pixels)
     rows, columns = (np.flatnonzero((mask > 0.3 * mask.max()).any(axis=axis)) for axis in (1, 0))
     extent = max(np.ptp(rows), np.ptp(columns)) * _SURROUNDINGS
-    side = int(np.clip(extent, _SMALLEST_PART * whole, whole))
+    side = int(np.clip(extent, _SMALLEST_PART * whole, _LARGEST_PART * whole))
     top, left = (
         int(np.clip((found[0] + found[-1] - side) // 2, 0, whole - side)) for found in (rows, columns)
     )
