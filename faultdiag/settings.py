@@ -225,6 +225,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "queue_order_stra
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "vision.tasks.process_case": {"queue": "vision"},
+    "vision.tasks.warm_up": {"queue": "vision"},
     "vision.tasks.embed_pending": {"queue": "bulk"},
 }
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"

@@ -10,8 +10,10 @@ from django.utils import timezone
 from cases.models import Case
 from cases.services.jobs import jobs_recover
 from vision.selectors import cases_without_diagnosis
+from vision.services.classification import classifier_fit
 from vision.services.diagnosis import case_diagnose, case_process_enqueue
 from vision.services.embedding import pending_embed, pending_enqueue
+from vision.services.library import library_current
 
 #: New cases younger than this are probably still in the queue.
 _PATIENCE = timedelta(seconds=30)
@@ -32,6 +34,20 @@ def embed_pending() -> None:
     """Embed a batch of imported images, and queue the next one while there is more."""
     if pending_embed():
         pending_enqueue()
+    else:
+        library_current().refresh()
+
+
+@shared_task
+def fit_classifier() -> None:
+    """Fit the classifier to the library of this moment."""
+    classifier_fit(library_current())
+
+
+@shared_task
+def warm_up() -> None:
+    """Load the network and the library before the first person waits for them."""
+    library_current().refresh()
 
 
 @shared_task
@@ -45,5 +61,6 @@ def sweep() -> None:
 
 @worker_ready.connect
 def sweep_at_start(**kwargs):
-    """A worker that comes back looks at once for what its predecessor left."""
+    """A worker that comes back gets ready and looks at once for what its predecessor left."""
+    warm_up.delay()
     sweep.delay()

@@ -108,6 +108,23 @@ class NeighbourClassifier:
         self._pick(similarities, neighbour_labels, truth)
         return self
 
+    def learned(self) -> dict[str, float]:
+        """What `fit` picked, as plain numbers; `restore` takes it back."""
+        return {
+            "k": self.k,
+            "temperature": self.temperature_,
+            "balance": self.balance_,
+            "novelty_similarity": self.novelty_similarity_,
+        }
+
+    @classmethod
+    def restore(cls, learned: dict[str, float], metric: Metric = "cosine") -> "NeighbourClassifier":
+        """A classifier as it was fitted; give it the library's counts of the moment by `with_counts`."""
+        classifier = cls(learned["k"], learned["temperature"], learned["balance"], metric=metric)
+        classifier.temperature_, classifier.balance_ = learned["temperature"], learned["balance"]
+        classifier.novelty_similarity_ = learned["novelty_similarity"]
+        return classifier
+
     def with_counts(self, classes: np.ndarray, counts: np.ndarray) -> "NeighbourClassifier":
         """A copy that knows the (C,) labels and their (C,) numbers of images of this moment.
 

@@ -1,4 +1,13 @@
+from vision.models.classifier import ClassifierVersion
 from vision.models.diagnosis import Decision, Diagnosis
 from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
 
-__all__ = ["Decision", "Diagnosis", "Embedding", "EmbeddingFailure", "EmbeddingSpace", "LibraryChange"]
+__all__ = [
+    "ClassifierVersion",
+    "Decision",
+    "Diagnosis",
+    "Embedding",
+    "EmbeddingFailure",
+    "EmbeddingSpace",
+    "LibraryChange",
+]

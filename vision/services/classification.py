@@ -1,20 +1,24 @@
 """What the neighbours of a picture say about its category."""
 
 from dataclasses import asdict, dataclass
-from threading import Lock
 
 import numpy as np
 from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Count
 
 from cases.models import CaseImage, FaultCategory
 from vision.engine.classifier import NeighbourClassifier, Outcome, Thresholds, decide
+from vision.models import ClassifierVersion
 from vision.services.library import Library, Neighbours
 
+METHOD = "neighbour votes 1"
 #: The newest images of a library from which the votes' temperature and balance are picked.
 _FIT_IMAGES = 10_000
 #: Growth of the library after which they are picked again.
 _FIT_GROWTH = 1.1
+_FIT_KEY = "vision.fit_classifier.queued"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Classification:
     categories: list[CategoryProbability]
     outcome: Outcome
     reason: str
-    classifier: str  # name, version and parameters
+    classifier: str  # method and version
     thresholds: dict[str, float]
 
     @property
@@ -42,7 +46,7 @@ class Classification:
 
 def neighbours_classify(library: Library, neighbours: Neighbours) -> Classification:
     """Classify by the labels that the neighbours have at this moment."""
-    classifier = _classifier_current(library, neighbours.library_size)
+    version, classifier = _classifier_current(library, neighbours.library_size)
     counts = _category_counts(library)
     classifier = classifier.with_counts(np.array(list(counts)), np.array(list(counts.values())))
     labels = dict(
@@ -85,10 +89,7 @@ def neighbours_classify(library: Library, neighbours: Neighbours) -> Classificat
         ],
         outcome=verdict.outcome,
         reason=verdict.reason,
-        classifier=(
-            f"neighbour votes 1 (k {classifier.k}, temperature {classifier.temperature_:g},"
-            f" balance {classifier.balance_:g})"
-        ),
+        classifier=str(version),
         thresholds={name: round(value, 4) for name, value in asdict(thresholds).items()},
     )
 
@@ -105,21 +106,18 @@ def _category_counts(library: Library) -> dict[int, int]:
     )
 
 
-_fitted: dict[int, tuple[int, NeighbourClassifier]] = {}
-_fitting = Lock()
+def _classifier_current(library: Library, size: int) -> tuple[ClassifierVersion, NeighbourClassifier]:
+    """The newest version; a library that outgrew it has a worker make the next, and nobody waits for that."""
+    version = library.space.classifiers.first()
+    if version is None:
+        version = classifier_fit(library)
+    elif not version.library_size / _FIT_GROWTH <= size <= version.library_size * _FIT_GROWTH:
+        classifier_fit_enqueue()
+    return version, NeighbourClassifier.restore(version.parameters, settings.METRIC)
 
 
-def _classifier_current(library: Library, size: int) -> NeighbourClassifier:
-    """The classifier of this process, fitted again whenever its library has grown by a tenth."""
-    with _fitting:
-        fitted_at, classifier = _fitted.get(library.space.pk, (0, None))
-        if classifier is None or size > fitted_at * _FIT_GROWTH or size < fitted_at / _FIT_GROWTH:
-            classifier = _classifier_fit(library)
-            _fitted[library.space.pk] = (size, classifier)
-        return classifier
-
-
-def _classifier_fit(library: Library) -> NeighbourClassifier:
+def classifier_fit(library: Library) -> ClassifierVersion:
+    """Pick the parameters anew by leave-one-case-out over the newest images of the library."""
     ids, vectors = library.vectors(newest=_FIT_IMAGES)
     labelled = CaseImage.objects.labelled().filter(pk__in=ids.tolist())
     known = {
@@ -128,4 +126,19 @@ def _classifier_fit(library: Library) -> NeighbourClassifier:
     }
     keep = [position for position, image_id in enumerate(ids.tolist()) if image_id in known]
     groups, labels = np.array([known[image_id] for image_id in ids[keep].tolist()]).reshape(-1, 2).T
-    return NeighbourClassifier().fit(vectors[keep], labels, groups=groups)
+    classifier = NeighbourClassifier(metric=settings.METRIC).fit(vectors[keep], labels, groups=groups)
+    return ClassifierVersion.objects.create(
+        space=library.space, method=METHOD, parameters=classifier.learned(), library_size=len(keep)
+    )
+
+
+def classifier_fit_enqueue() -> None:
+    """Have a worker fit the classifier, after commit; one such task in the queue is enough."""
+    transaction.on_commit(_fit_send, robust=True)
+
+
+def _fit_send():
+    from vision.tasks import fit_classifier
+
+    if cache.add(_FIT_KEY, True, timeout=60):
+        fit_classifier.delay()
