@@ -16,7 +16,7 @@ from django.db import connections
 from faultdiag import installation as install
 from faultdiag.embedded import ensure_services, release_services
 from faultdiag.environment import Environment, environment
-from faultdiag.processes import Refused
+from faultdiag.processes import Refused, die_with_parent
 from faultdiag.queues import WORKERS, unacknowledged_restore
 from faultdiag.supervisor import Child, Supervisor, django_command, leftovers_end
 
@@ -84,7 +84,11 @@ class Command(BaseCommand):
 
     def _seed(self) -> None:
         # A process of its own: drawing needs libraries that the supervisor should not keep in memory.
-        process = subprocess.Popen(django_command("seed_demo", "--if-empty", "--progress"))
+        process = subprocess.Popen(
+            django_command("seed_demo", "--if-empty", "--progress"),
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
         try:
             returncode = process.wait()
         finally:
