@@ -107,9 +107,16 @@ def test_filters_narrow_the_library_before_the_search(client, library):
 
 
 def test_several_views_give_one_answer(client, library):
-    views = [factories.upload(drawn("scratch", 2)), factories.upload(drawn("scratch", 3), "b.png")]
-    numbers = [match["case"] for match in search(client, *views, top_k=4).data["matches"]]
-    assert {library[2].number, library[3].number} < set(numbers)
+    def similarities(*views):
+        files = [factories.upload(view, f"{place}.png") for place, view in enumerate(views)]
+        matches = search(client, *files, top_k=12).data["matches"]
+        return {match["case"]: match["similarity"] for match in matches}
+
+    scratch, crazing = drawn("scratch", 3), drawn("crazing", 2)
+    alone, together = similarities(scratch), similarities(scratch, crazing)
+    assert len(together) == 12
+    assert together[library[3].number] < alone[library[3].number]
+    assert together[library[8].number] > alone[library[8].number]
 
 
 def test_an_empty_library_answers_unknown(client):
