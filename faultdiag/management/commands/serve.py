@@ -9,10 +9,11 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
+from cases.models import Case
 from faultdiag import installation as install
 from faultdiag.embedded import ensure_services, release_services
 from faultdiag.environment import Environment, environment
@@ -77,7 +78,7 @@ class Command(BaseCommand):
         if first:
             # At once: if the start is interrupted, nobody could read it later.
             self.say(f"First user: {first[0]} with the password {first[1]} (shown only now: keep it)")
-        if with_demo and "seed_demo" in get_commands():
+        if with_demo and not Case.objects.exists():
             self._seed()
         unacknowledged_restore([queue for queues in WORKERS.values() for queue in queues])
         return first and first[1]
