@@ -71,16 +71,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    pictures = sorted(p for p in options.images.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"})
+    pictures = sorted(
+        p for p in options.images.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"}
+    )
     if not pictures:
         print(f"There is no picture in {options.images}.", file=sys.stderr)
         return 1
-    chosen = random.Random(options.seed).choices(pictures, k=options.count)  # noqa: S311 (no secret)
+    chosen = random.Random(options.seed).choices(pictures, k=options.count)
     base = options.url.rstrip("/")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         page.goto(f"{base}/accounts/login/")
         page.fill("input[name=username]", options.username)

@@ -248,6 +248,7 @@ LOGGING = {
     "root": {"handlers": ["stdout"], "level": _env.log_level},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "faiss": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
     },
 }

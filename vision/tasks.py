@@ -11,7 +11,7 @@ from cases.models import Case
 from cases.services.jobs import jobs_recover
 from vision.selectors import cases_without_diagnosis
 from vision.services.classification import classifier_fit
-from vision.services.diagnosis import case_diagnose, case_process_enqueue
+from vision.services.diagnosis import case_process, case_process_enqueue
 from vision.services.embedding import pending_embed, pending_enqueue
 from vision.services.library import library_current
 
@@ -25,7 +25,7 @@ def process_case(case_id: int, enqueued_at: float) -> int | None:
     case = Case.objects.filter(pk=case_id).first()
     if case is None:
         return None
-    diagnosis = case_diagnose(case, queued_ms=max(0.0, time.time() - enqueued_at) * 1000)
+    diagnosis = case_process(case, queued_ms=max(0.0, time.time() - enqueued_at) * 1000)
     return diagnosis and diagnosis.pk
 
 

@@ -6,6 +6,9 @@ from django.db import models
 from django.urls import reverse
 from tree_queries.models import TreeNode
 
+validate_code = RegexValidator(
+    r"^[A-Z0-9][A-Z0-9._-]*$", "Use capital letters, digits, dots, dashes, underscores."
+)
 SEVERITY_RANGE = [MinValueValidator(1), MaxValueValidator(10)]
 
 
@@ -21,11 +24,7 @@ class FaultCategory(TreeNode):
     code = models.CharField(
         max_length=40,
         unique=True,
-        validators=[
-            RegexValidator(
-                r"^[A-Z0-9][A-Z0-9._-]*$", "Use capital letters, digits, dots, dashes, underscores."
-            )
-        ],
+        validators=[validate_code],
         help_text="Short unique code, for example SURF-PIT.",
     )
     name = models.CharField(max_length=120)

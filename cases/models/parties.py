@@ -3,6 +3,8 @@
 import pghistory
 from django.db import models
 
+from cases.models.catalogue import validate_code
+
 
 @pghistory.track()
 class Part(models.Model):
@@ -25,7 +27,7 @@ class Part(models.Model):
 class Party(models.Model):
     """What customers, suppliers and sites have in common."""
 
-    code = models.CharField(max_length=40, unique=True)
+    code = models.CharField(max_length=40, unique=True, validators=[validate_code])
     name = models.CharField(max_length=120)
 
     class Meta:

@@ -6,7 +6,7 @@ from django.db import models
 from django.urls import reverse
 
 from cases.models.case import Case
-from cases.models.catalogue import FaultCategory
+from cases.models.catalogue import FaultCategory, validate_code
 
 
 @pghistory.track()
@@ -76,7 +76,7 @@ class CorrectiveAction(models.Model):
         ACTIVE = "active", "Active"
         DEPRECATED = "deprecated", "Deprecated"
 
-    code = models.CharField(max_length=40, unique=True)
+    code = models.CharField(max_length=40, unique=True, validators=[validate_code])
     title = models.CharField(max_length=160)
     type = models.CharField(max_length=12, choices=Type.choices, default=Type.CORRECTIVE)
     description = models.TextField(blank=True)

@@ -81,7 +81,7 @@ def action_find_or_create(row: ActionRow) -> CorrectiveAction:
     found = CorrectiveAction.objects.filter(wanted).order_by("pk").first()
     return found or _create(
         CorrectiveAction,
-        code=row.code or code_derive(row.title),
+        code=code_derive(row.code or row.title),
         title=row.title or row.code,
         type=row.type,
     )

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from cases.models import Job
 
 #: A running job that gave no sign of life for so long has lost its worker.
-SILENCE = timedelta(seconds=60)
+SILENCE = timedelta(seconds=30)
 
 
 def job_create(kind: str, parameters: dict, *, user=None) -> Job:

@@ -40,7 +40,11 @@ def test_the_newest_label_counts_and_the_older_one_stays(case, category):
 
 @pytest.mark.parametrize(
     ("verdict", "with_category", "sentence"),
-    [("fault", False, "Name a category"), ("unknown", True, "none for any other"), ("nonsense", False, "no verdict")],
+    [
+        ("fault", False, "Name a category"),
+        ("unknown", True, "none for any other"),
+        ("nonsense", False, "no verdict"),
+    ],
 )
 def test_verdict_and_category_must_fit(case, category, verdict, with_category, sentence):
     with pytest.raises(ValidationError, match=sentence):

@@ -90,7 +90,9 @@ def test_a_case_is_no_match_of_itself(library, scratch):
 
 
 def test_ten_views_of_one_case_fill_one_place(library, scratch):
-    many = case_create(pictures=[drawn("scratch", seed) for seed in range(50, 60)], status="closed", bulk=True)
+    many = case_create(
+        pictures=[drawn("scratch", seed) for seed in range(50, 60)], status="closed", bulk=True
+    )
     images_label(many.images.all(), verdict="fault", category=scratch)
     while pending_embed():
         pass

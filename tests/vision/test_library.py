@@ -73,7 +73,9 @@ def test_bulk_edits_and_sql_reach_the_library(space, category):
     CaseImage.objects.update(confirmed_category=category)
     assert set(nearest(library, 1)) == {image.pk for image in images}
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE cases_caseimage SET confirmed_category_id = NULL WHERE id = %s", [images[0].pk])
+        cursor.execute(
+            "UPDATE cases_caseimage SET confirmed_category_id = NULL WHERE id = %s", [images[0].pk]
+        )
     assert images[0].pk not in nearest(library, 0)
 
 

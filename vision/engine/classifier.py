@@ -237,7 +237,7 @@ def decide(
         )
     return Verdict(
         Outcome.CONFIDENT,
-        f"{leader} holds {_percent(chance)} of the votes of similar confirmed images.",
+        f"{leader} is {_percent(chance)} probable, judged by similar confirmed images.",
         best,
     )
 

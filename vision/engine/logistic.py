@@ -94,6 +94,37 @@ class BlendedClassifier:
     def classes_(self) -> np.ndarray:
         return self.votes_.classes_
 
+    def learned(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """What `fit` picked as plain numbers, and its arrays by name; `restore` takes both back."""
+        numbers = {
+            **self.votes_.learned(),
+            "share": self.share_,
+            "log_losses": {str(share): round(loss, 5) for share, loss in self.log_losses_.items()},
+        }
+        if self.logistic_ is None:
+            return numbers, {}
+        return numbers, {
+            "classes": np.asarray(self.logistic_.classes_),
+            "coefficients": self.logistic_.coefficients_.astype(np.float32),
+            "intercepts": self.logistic_.intercepts_.astype(np.float32),
+        }
+
+    @classmethod
+    def restore(
+        cls, numbers: dict, arrays: dict[str, np.ndarray], metric: Metric = "cosine"
+    ) -> "BlendedClassifier":
+        """A classifier as it was fitted; give it the library's counts of the moment by `with_counts`."""
+        classifier = cls(numbers["k"], metric=metric)
+        classifier.votes_ = NeighbourClassifier.restore(numbers, metric)
+        classifier.share_, classifier.log_losses_ = numbers["share"], numbers["log_losses"]
+        classifier.logistic_ = None
+        if arrays:
+            classifier.logistic_ = LogisticClassifier()
+            classifier.logistic_.classes_ = arrays["classes"]
+            classifier.logistic_.coefficients_ = arrays["coefficients"]
+            classifier.logistic_.intercepts_ = arrays["intercepts"]
+        return classifier
+
     def with_counts(self, classes: np.ndarray, counts: np.ndarray) -> "BlendedClassifier":
         """A copy whose votes know the (C,) labels and numbers of images of this moment."""
         current = copy(self)

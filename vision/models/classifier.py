@@ -12,7 +12,9 @@ class ClassifierVersion(models.Model):
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="classifiers")
     method = models.CharField(max_length=40, help_text="Name of the method, with its version.")
     parameters = models.JSONField(help_text="What fit learned; the method can be restored from it.")
+    arrays = models.BinaryField(help_text="Coefficients, in the safetensors format.")
     library_size = models.PositiveIntegerField(help_text="Labelled images at that time.")
+    categories = models.PositiveIntegerField(help_text="Categories at that time.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

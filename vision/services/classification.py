@@ -1,19 +1,22 @@
 """What the neighbours of a picture say about its category."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count
+from safetensors.numpy import load, save
 
 from cases.models import CaseImage, FaultCategory
-from vision.engine.classifier import NeighbourClassifier, Outcome, Thresholds, decide
+from vision.engine.classifier import Outcome, Thresholds, decide
+from vision.engine.logistic import BlendedClassifier
 from vision.models import ClassifierVersion
 from vision.services.library import Library, Neighbours
 
-METHOD = "neighbour votes 1"
+METHOD = "votes and regression 1"
 #: The newest images of a library from which the votes' temperature and balance are picked.
 _FIT_IMAGES = 10_000
 #: Growth of the library after which they are picked again.
@@ -44,10 +47,10 @@ class Classification:
         return self.categories[0] if self.categories and self.outcome != Outcome.UNKNOWN else None
 
 
-def neighbours_classify(library: Library, neighbours: Neighbours) -> Classification:
-    """Classify by the labels that the neighbours have at this moment."""
-    version, classifier = _classifier_current(library, neighbours.library_size)
+def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbours) -> Classification:
+    """Classify a float32 (d,) query by its neighbours and the labels that they have at this moment."""
     counts = _category_counts(library)
+    version, classifier = _classifier_current(library, len(counts))
     classifier = classifier.with_counts(np.array(list(counts)), np.array(list(counts.values())))
     labels = dict(
         CaseImage.objects.labelled()
@@ -63,17 +66,18 @@ def neighbours_classify(library: Library, neighbours: Neighbours) -> Classificat
     ]
     similarities = np.array([similarity for similarity, _ in voters], dtype=np.float64)
     thresholds = Thresholds(
-        min_similarity=classifier.novelty_similarity_,
+        min_similarity=classifier.votes_.novelty_similarity_,
         min_probability=settings.CONFIDENT_PROBABILITY,
         min_margin=settings.CONFIDENT_MARGIN,
         min_examples=settings.CONFIDENT_EXAMPLES,
     )
     probabilities = np.zeros(len(counts))
     if voters:
-        probabilities = classifier.predict_proba(similarities, np.array([label for _, label in voters]))[0]
+        voted = np.array([label for _, label in voters])
+        probabilities = classifier.predict_proba(query[None], similarities, voted)[0]
     categories = FaultCategory.objects.in_bulk(classifier.classes_.tolist())
     ordered = [categories[pk] for pk in classifier.classes_.tolist()]
-    examples = classifier.class_counts_.tolist()
+    examples = list(counts.values())
     verdict = decide(
         probabilities,
         similarities,
@@ -106,14 +110,26 @@ def _category_counts(library: Library) -> dict[int, int]:
     )
 
 
-def _classifier_current(library: Library, size: int) -> tuple[ClassifierVersion, NeighbourClassifier]:
-    """The newest version; a library that outgrew it has a worker make the next, and nobody waits for that."""
-    version = library.space.classifiers.first()
+def _classifier_current(library: Library, categories: int) -> tuple[ClassifierVersion, BlendedClassifier]:
+    """The newest version; where the library outgrew it a worker makes the next, and nobody waits for that."""
+    version = library.space.classifiers.defer("arrays").first()
     if version is None:
         version = classifier_fit(library)
-    elif not version.library_size / _FIT_GROWTH <= size <= version.library_size * _FIT_GROWTH:
+    elif not _fits(version, len(library), categories):
         classifier_fit_enqueue()
-    return version, NeighbourClassifier.restore(version.parameters, settings.METRIC)
+    return version, _restore(version.pk)
+
+
+def _fits(version: ClassifierVersion, size: int, categories: int) -> bool:
+    grown = size / max(version.library_size, 1)
+    return 1 / _FIT_GROWTH <= grown <= _FIT_GROWTH and version.categories == categories
+
+
+@lru_cache(maxsize=4)
+def _restore(version_id: int) -> BlendedClassifier:
+    version = ClassifierVersion.objects.get(pk=version_id)
+    arrays = load(bytes(version.arrays)) if version.arrays else {}
+    return BlendedClassifier.restore(version.parameters, arrays, settings.METRIC)
 
 
 def classifier_fit(library: Library) -> ClassifierVersion:
@@ -126,9 +142,15 @@ def classifier_fit(library: Library) -> ClassifierVersion:
     }
     keep = [position for position, image_id in enumerate(ids.tolist()) if image_id in known]
     groups, labels = np.array([known[image_id] for image_id in ids[keep].tolist()]).reshape(-1, 2).T
-    classifier = NeighbourClassifier(metric=settings.METRIC).fit(vectors[keep], labels, groups=groups)
+    classifier = BlendedClassifier(metric=settings.METRIC).fit(vectors[keep], labels, groups=groups)
+    parameters, arrays = classifier.learned()
     return ClassifierVersion.objects.create(
-        space=library.space, method=METHOD, parameters=classifier.learned(), library_size=len(keep)
+        space=library.space,
+        method=METHOD,
+        parameters=parameters,
+        arrays=save(arrays) if arrays else b"",
+        library_size=len(library),
+        categories=len(classifier.classes_),
     )
 
 

@@ -27,6 +27,16 @@ def case_process_enqueue(case: Case) -> None:
     transaction.on_commit(send, robust=True)
 
 
+def case_process(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
+    """Diagnose a case unless that was done for the same images in the same space: messages may come twice."""
+    latest = case.diagnoses.first()
+    if latest and latest.space == space_current():
+        seen = {entry["image"] for entry in latest.images}
+        if seen == set(case.images.diagnostic().values_list("pk", flat=True)):
+            return latest
+    return case_diagnose(case, queued_ms=queued_ms)
+
+
 def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
     """Embed what is not embedded yet, search, classify, and write an immutable Diagnosis.
 

@@ -104,7 +104,7 @@ def vectors_search(
         exclude = np.fromiter(exclude_case.images.values_list("pk", flat=True), dtype=np.int64)
     neighbours, matches = _distinct_cases(library, query, top_k, exclude=exclude, allowed=allowed)
     watch.lap("search")
-    classification = neighbours_classify(library, neighbours)
+    classification = neighbours_classify(library, query, neighbours)
     watch.lap("classify")
     return SearchResult(
         matches=matches,

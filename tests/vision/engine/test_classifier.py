@@ -131,8 +131,8 @@ NAMES = ["Crazing", "Scratches", "Pitting"]
 @pytest.mark.parametrize(
     ("probabilities", "similarities", "examples", "outcome", "words"),
     [
-        ([0.9, 0.06, 0.04], [0.9, 0.8], [50, 50, 50], Outcome.CONFIDENT, "Crazing holds 90 %"),
-        ([0.001, 0.001, 0.998], [0.9], [50, 50, 50], Outcome.CONFIDENT, "Pitting holds over 99 %"),
+        ([0.9, 0.06, 0.04], [0.9, 0.8], [50, 50, 50], Outcome.CONFIDENT, "Crazing is 90 % probable"),
+        ([0.001, 0.001, 0.998], [0.9], [50, 50, 50], Outcome.CONFIDENT, "Pitting is over 99 % probable"),
         ([0.9, 0.06, 0.04], [0.4, 0.3], [50, 50, 50], Outcome.UNKNOWN, "reaches 0.40, and 0.50 is needed"),
         ([0.9, 0.06, 0.04], [-np.inf], [50, 50, 50], Outcome.UNKNOWN, "no confirmed image"),
         ([], [-np.inf], [], Outcome.UNKNOWN, "no confirmed image"),
