@@ -12,9 +12,11 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
+from django.core.cache import cache
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from redis.exceptions import RedisError
 
 from faultdiag.processes import Refused, lock_try
 
@@ -66,6 +68,19 @@ def port_check(host: str, port: int) -> None:
         if error.errno == errno.EACCES:
             raise Refused(f"Port {port} is for root only: give one from 1024 in FAULTDIAG_PORT.") from error
         raise Refused(f"This machine has no address {host}: give another in FAULTDIAG_HOST.") from error
+
+
+def servers_check() -> None:
+    """Refuse to go on when PostgreSQL or Redis does not answer."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise Refused(f"PostgreSQL can't be reached: check DATABASE_URL ({reason}).") from error
+    try:
+        cache.get("servers_check")
+    except RedisError as error:
+        raise Refused(f"Redis can't be reached: check REDIS_URL ({error}).") from error
 
 
 def database_migrate() -> int:

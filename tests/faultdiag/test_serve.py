@@ -142,6 +142,28 @@ def test_a_second_start_knows_its_users_and_a_second_server_is_refused(serve, da
     assert same_port.process.wait(10) == 1
 
 
+def test_servers_that_do_not_answer_are_told_in_a_sentence(tmp_path, port):
+    environment = {k: v for k, v in os.environ.items() if k not in variables()}
+    environment |= {
+        "FAULTDIAG_DATA": str(tmp_path),
+        "FAULTDIAG_PORT": str(port),
+        "DATABASE_URL": "postgresql://ann:hunter2@127.0.0.1:1/faultdiag",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("PostgreSQL can't be reached: check DATABASE_URL")
+    assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr
+
+
 def test_a_killed_worker_comes_back(serve, data):
     server = serve()
     server.wait_for("faultdiag is ready")

@@ -63,6 +63,7 @@ class Command(BaseCommand):
     def _run(self, env: Environment, *, with_demo: bool) -> None:
         try:
             embedded = ensure_services(env.data)
+            install.servers_check()
             self.say(f"PostgreSQL and Redis: {'running from ' + str(env.data) if embedded else 'yours'}")
             password = self._prepare(with_demo)
             self._supervise(env, password)
