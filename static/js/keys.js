@@ -3,7 +3,7 @@
 function typing(event) {
   const element = event.target;
   return event.ctrlKey || event.metaKey || event.altKey
-    || element.closest("input, textarea, select, [contenteditable], dialog") !== null;
+    || element.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
 export function shortcutsOn() {

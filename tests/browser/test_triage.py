@@ -100,6 +100,9 @@ def test_a_similar_case_is_compared_side_by_side(open_page):
     expect(page.locator("#viewer")).to_be_visible()
     page.keyboard.press("+")
     expect(page.locator("#viewer .zoomed")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    expect(page.locator("[data-decided]")).to_contain_text("Unusable picture, says eva")
     assert page.problems == []
 
 
