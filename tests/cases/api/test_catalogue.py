@@ -103,7 +103,7 @@ def test_parts_and_parties(client):
     assert client.get("/api/v1/parts/99999999999999999999").status_code == 404
     for kind in ("customers", "suppliers", "sites"):
         assert client.post(f"/api/v1/{kind}", {"code": "X-1", "name": "Exes"}).status_code == 201
-        assert client.patch(f"/api/v1/{kind}/X 1", {"name": "Why"}).data["name"] == "Why"
+        assert client.patch(f"/api/v1/{kind}/X-1", {"name": "Why"}).data["name"] == "Why"
         assert client.post(f"/api/v1/{kind}", {"code": "X-1", "name": "Again"}).status_code == 400
         assert client.get(f"/api/v1/{kind}?search=why").data["count"] == 1
 
