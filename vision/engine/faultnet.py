@@ -5,26 +5,15 @@ two to three times faster per operation than depthwise ones.
 """
 
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision.engine.backbones import build_network, get_backbone
-from vision.engine.weight_files import SHIPPED
-
 #: Channels of the four stages, which work at 1/4, 1/8, 1/16 and 1/32 of the picture's side.
 STAGE_CHANNELS = (32, 64, 128, 256)
 #: Numbers in an embedding: mean and standard deviation of every channel.
 FAULTNET_DIMENSION = 2 * sum(STAGE_CHANNELS)
-# The registry is the one place for how pictures are prepared: grey values from 0 to 1 become
-# (grey - INPUT_MEAN) / INPUT_STD. The network takes other sizes too; INPUT_SIZE is what the product feeds it.
-_SPEC = get_backbone("faultnet")
-INPUT_SIZE = _SPEC.input_size
-(INPUT_MEAN,) = _SPEC.mean
-(INPUT_STD,) = _SPEC.std
-WEIGHTS_PATH = SHIPPED["faultnet"]
 
 
 class ResidualBlock(nn.Module):
@@ -53,7 +42,7 @@ class ResidualBlock(nn.Module):
 class FaultNet(nn.Module):
     """Grey pictures to four maps of features.
 
-    Takes (n, 1, h, w) float32, normalised with INPUT_MEAN and INPUT_STD, h and w from 64 to 512 pixels.
+    Takes (n, 1, h, w) float32, normalised as its entry in `backbones` says, h and w from 64 to 512 pixels.
     Returns the maps of the stages, (n, 32, h/4, w/4) to (n, 256, h/32, w/32), rounded up.
     """
 
@@ -98,8 +87,3 @@ class FaultNetEmbedding(nn.Module):
             deviation = ((stage_map - mean).square().mean((2, 3)) + 1e-6).sqrt()
             blocks.append(functional.normalize(torch.cat([mean.flatten(1), deviation], dim=1), dim=1))
         return functional.normalize(torch.cat(blocks, dim=1), dim=1)
-
-
-def load_faultnet(weights: Path | None = None) -> FaultNet:
-    """The network with the shipped weights, or those of another file; WeightsError if they do not fit."""
-    return build_network(_SPEC, weights or WEIGHTS_PATH)

@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision.engine.faultnet import INPUT_MEAN, INPUT_STD, FaultNet
+from vision.engine.backbones import get_backbone
+from vision.engine.faultnet import FaultNet
 from vision.engine.synthesis.pool import GENERATOR_VERSION, Pool
 from vision.engine.synthesis.scenes import MASK_SIZE, VIEW_SIZE
 from vision.engine.training_losses import TrainingHeads, mask_targets, training_losses
@@ -224,7 +225,8 @@ def _train_step(
     rng = np.random.default_rng([plan.seed, 1, state.step])
     views = torch.from_numpy(pool.views[rows]).to(device).flatten(0, 1)[:, None].float() / 255
     masks = torch.from_numpy(pool.masks[rows]).to(device).flatten(0, 1).float() / 255
-    views, masks = _augmented(rng, (views - INPUT_MEAN) / INPUT_STD, masks)
+    spec = get_backbone("faultnet")
+    views, masks = _augmented(rng, (views - spec.mean[0]) / spec.std[0], masks)
     if share < SMALL_VIEW_SHARE:
         views, masks = _cropped(rng, views, masks)
     faults = torch.from_numpy(pool.faults[rows].astype(np.int64)).to(device).repeat_interleave(2, 0)

@@ -8,30 +8,24 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vision.engine.backbones import WeightsError, build_embedding_network, get_backbone
-from vision.engine.faultnet import (
-    FAULTNET_DIMENSION,
-    INPUT_MEAN,
-    INPUT_STD,
-    STAGE_CHANNELS,
-    WEIGHTS_PATH,
-    FaultNet,
-    FaultNetEmbedding,
-    load_faultnet,
-)
+from vision.engine.backbones import WeightsError, build_embedding_network, build_network, get_backbone
+from vision.engine.faultnet import FAULTNET_DIMENSION, STAGE_CHANNELS, FaultNet, FaultNetEmbedding
 from vision.engine.synthesis.gallery import draw_fault_image
 from vision.engine.synthesis.textures import draw_material
+from vision.engine.weight_files import SHIPPED
+
+SPEC = get_backbone("faultnet")
 
 
 @pytest.fixture(scope="module")
 def shipped() -> FaultNetEmbedding:
-    return FaultNetEmbedding(load_faultnet()).eval()
+    return FaultNetEmbedding(build_network(SPEC, SHIPPED["faultnet"])).eval()
 
 
 def embed(network: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
     grey = torch.from_numpy(pictures).float()[:, None] / 255
     with torch.inference_mode():
-        return network((grey - INPUT_MEAN) / INPUT_STD).numpy()
+        return network((grey - SPEC.mean[0]) / SPEC.std[0]).numpy()
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (100, 260), (224, 224), (512, 512)])
@@ -72,8 +66,8 @@ def test_a_uniform_picture_gives_a_finite_embedding(shipped):
 
 
 def test_weights_tell_what_made_them():
-    assert WEIGHTS_PATH.stat().st_size < 8_000_000
-    with safe_open(WEIGHTS_PATH, "pt") as file:
+    assert SHIPPED["faultnet"].stat().st_size < 8_000_000
+    with safe_open(SHIPPED["faultnet"], "pt") as file:
         notes = json.loads(file.metadata()["training"])
     assert {"seed", "steps", "generator", "canvases", "batch"} <= notes.keys()
     assert notes["steps"] > 1000
@@ -85,14 +79,14 @@ def test_weights_of_something_else_are_refused(tmp_path):
     other = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, other)
     with pytest.raises(WeightsError, match=r"other\.safetensors does not hold the weights"):
-        load_faultnet(other)
+        build_network(SPEC, other)
 
 
 def test_shipped_weights_find_other_pieces_of_a_material_better_than_random_ones(shipped):
     """Materials that training never drew: the nearest picture is another piece of the same one."""
     unseen = range(5_000_000, 5_000_060)
     pictures = np.concatenate([draw_material(material, 2)[:, :128, :128] for material in unseen])
-    random = build_embedding_network(get_backbone("faultnet"), random_seed=0)
+    random = build_embedding_network(SPEC, random_seed=0)
 
     def share_found(network: torch.nn.Module) -> float:
         vectors = embed(network, pictures)

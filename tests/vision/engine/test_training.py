@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional
 
-from vision.engine.faultnet import FaultNet, load_faultnet
+from vision.engine.backbones import build_network, get_backbone
+from vision.engine.faultnet import FaultNet
 from vision.engine.synthesis.faults import FAULT_KINDS
 from vision.engine.synthesis.pool import Pool
 from vision.engine.synthesis.scenes import draw_canvas, draw_view
@@ -51,7 +52,7 @@ def test_training_lowers_the_contrastive_loss_and_writes_loadable_weights(pool, 
     )
     assert result.steps == len(losses) == 40
     assert losses[-1] < losses[0] - 0.1
-    assert isinstance(load_faultnet(result.weights), FaultNet)
+    assert isinstance(build_network(get_backbone("faultnet"), result.weights), FaultNet)
     with safe_open(result.weights, "pt") as file:
         notes = json.loads(file.metadata()["training"])
     assert notes["steps"] == 40
