@@ -50,7 +50,7 @@ class Classification:
 def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbours) -> Classification:
     """Classify a float32 (d,) query by its neighbours and the labels that they have at this moment."""
     counts = _category_counts(library)
-    version, classifier = _classifier_current(library, len(counts))
+    version, classifier = _classifier_current(library, counts)
     classifier = classifier.with_counts(np.array(list(counts)), np.array(list(counts.values())))
     labels = dict(
         CaseImage.objects.labelled()
@@ -110,19 +110,25 @@ def _category_counts(library: Library) -> dict[int, int]:
     )
 
 
-def _classifier_current(library: Library, categories: int) -> tuple[ClassifierVersion, BlendedClassifier]:
+def _classifier_current(
+    library: Library, counts: dict[int, int]
+) -> tuple[ClassifierVersion, BlendedClassifier]:
     """The newest version; where the library outgrew it a worker makes the next, and nobody waits for that."""
-    version = library.space.classifiers.defer("arrays").first()
+    version = library.space.classifiers.filter(method=_method()).defer("arrays").first()
     if version is None:
         version = classifier_fit(library)
-    elif not _fits(version, len(library), categories):
+    elif not _fits(version, counts):
         classifier_fit_enqueue()
     return version, _restore(version.pk)
 
 
-def _fits(version: ClassifierVersion, size: int, categories: int) -> bool:
-    grown = size / max(version.library_size, 1)
-    return 1 / _FIT_GROWTH <= grown <= _FIT_GROWTH and version.categories == categories
+def _method() -> str:
+    return f"{METHOD}, {settings.METRIC}"
+
+
+def _fits(version: ClassifierVersion, counts: dict[int, int]) -> bool:
+    grown = max(sum(counts.values()), 1) / max(version.library_size, 1)
+    return 1 / _FIT_GROWTH <= grown <= _FIT_GROWTH and version.categories == len(counts)
 
 
 @lru_cache(maxsize=4)
@@ -144,13 +150,15 @@ def classifier_fit(library: Library) -> ClassifierVersion:
     groups, labels = np.array([known[image_id] for image_id in ids[keep].tolist()]).reshape(-1, 2).T
     classifier = BlendedClassifier(metric=settings.METRIC).fit(vectors[keep], labels, groups=groups)
     parameters, arrays = classifier.learned()
+    # The whole library, not only the images fitted to: that is what `_fits` compares it with.
+    counts = _category_counts(library)
     return ClassifierVersion.objects.create(
         space=library.space,
-        method=METHOD,
+        method=_method(),
         parameters=parameters,
         arrays=save(arrays) if arrays else b"",
-        library_size=len(library),
-        categories=len(classifier.classes_),
+        library_size=sum(counts.values()),
+        categories=len(counts),
     )
 
 
