@@ -10,10 +10,10 @@ export function shortcutsOn() {
   return localStorage.getItem("shortcuts") !== "off";
 }
 
-// Calls handlers[key] for single keys, unless somebody types, a dialog is open, or shortcuts are off.
+// Calls handlers[key] for single keys, unless somebody types or holds a key down, a dialog is open, or shortcuts are off.
 export function onKeys(handlers) {
   document.addEventListener("keydown", (event) => {
-    if (typing(event) || !shortcutsOn() || document.querySelector("dialog[open]")) return;
+    if (event.repeat || typing(event) || !shortcutsOn() || document.querySelector("dialog[open]")) return;
     if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
     const handler = handlers[event.key];
     if (handler && handler(event) !== false) event.preventDefault();

@@ -14,7 +14,8 @@ const otherCategory = () => {
 
 const keys = {
   c: () => press("[data-confirm]"),
-  Enter: () => press("[data-confirm]"),
+  // A second Enter after "another category" must not replace what was just decided.
+  Enter: () => !document.querySelector("[data-decided]") && press("[data-confirm]"),
   u: () => press('[data-verdict="unknown"]'),
   n: () => press('[data-verdict="no_defect"]'),
   x: () => press('[data-verdict="unusable"]'),
