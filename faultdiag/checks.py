@@ -10,7 +10,7 @@ from faultdiag.environment import variables
 from vision.engine.weight_files import WeightsMissing, find_weights
 
 #: Read by scripts and tests, not by the product.
-_OTHERS = {"FAULTDIAG_REQUIRE_BROWSER"}
+_OTHERS = {"FAULTDIAG_REQUIRE_BROWSER", "FAULTDIAG_CRASH_IMPORT"}
 
 
 @register

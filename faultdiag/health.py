@@ -35,7 +35,7 @@ def _database() -> None:
 def _redis() -> None:
     cache.set("readyz", "1", timeout=10)
     if cache.get("readyz") != "1":
-        raise NotReady("Redis forgets what is stored in it.")
+        raise NotReady("Redis does not answer, or forgets what is stored in it: see the log.")
 
 
 class _Once:

@@ -104,9 +104,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _redis = _env.redis_url.get_secret_value()
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "faultdiag.cache.ForgivingRedisCache",
         "LOCATION": _redis,
         "KEY_PREFIX": "faultdiag",
+        # A server that is there but silent holds up no request for long.
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     }
 }
 MEDIA_ROOT = FAULTDIAG_DATA / "media"
@@ -219,7 +221,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Background work. One vision worker takes `vision` (people wait) before `bulk` (imports).
-CELERY_BROKER_URL = CELERY_RESULT_BACKEND = addresses.celery_redis(_redis)
+# No result backend: results stand in the database, and a web process that waits for one that is away hangs.
+CELERY_BROKER_URL = addresses.celery_redis(_redis)
+CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "queue_order_strategy": "priority"}
 CELERY_TASK_DEFAULT_QUEUE = "default"
@@ -228,15 +232,17 @@ CELERY_TASK_ROUTES = {
     "vision.tasks.warm_up": {"queue": "vision"},
     "vision.tasks.embed_pending": {"queue": "bulk"},
 }
-CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_RESULT_EXPIRES = 3600
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "vision.tasks.sweep", "schedule": crontab()}}
+# A sweep that nobody took within its minute is left to the next one.
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "vision.tasks.sweep", "schedule": crontab(), "options": {"expires": 60}}
+}
 
 LOGGING = {
     "version": 1,
