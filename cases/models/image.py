@@ -90,6 +90,8 @@ class CaseImage(models.Model):
                 name="case_has_at_most_ten_images", condition=models.Q(position__gte=0, position__lt=10)
             ),
         ]
+        # Labels, vectors and diagnoses speak of these pixels: another picture is another row.
+        triggers = [pgtrigger.ReadOnly(name="case_image_keeps_its_file", fields=["file"])]
 
     def __str__(self):
         return f"{self.case} image {self.position + 1}"

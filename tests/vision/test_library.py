@@ -4,14 +4,14 @@ import threading
 
 import numpy as np
 import pytest
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from cases.models import CaseImage, FaultCategory
 from cases.services.intake import case_create
 from cases.services.labels import images_label
 from tests.cases.test_intake import picture
 from vision.models import Embedding, EmbeddingSpace, LibraryChange
-from vision.services.embedding import vectors_pack
+from vision.services.embedding import _store, vectors_pack
 from vision.services.library import Library
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +88,37 @@ def test_a_deleted_image_is_gone(space, category):
     assert nearest(library, 1) == []
 
 
+def test_neither_a_vector_nor_the_picture_below_it_changes_in_place(space):
+    """Both would leave every process that has loaded the vector with a wrong one."""
+    image, other = embedded_image(space, 1), embedded_image(space, 2)
+    with pytest.raises(Error, match="Cannot update"), transaction.atomic():
+        Embedding.objects.filter(image=image).update(vector=vectors_pack(vector(3)[None])[0])
+    with pytest.raises(Error, match="Cannot update"), transaction.atomic():
+        CaseImage.objects.filter(pk=image.pk).update(file=other.file)
+
+
+def test_a_role_takes_an_image_out_and_brings_it_back(space, category):
+    image = embedded_image(space, 1)
+    images_label([image], verdict="fault", category=category)
+    library = Library(space)
+    assert nearest(library, 1) == [image.pk]
+    CaseImage.objects.update(role=CaseImage.Role.LABEL)
+    assert nearest(library, 1) == []
+    CaseImage.objects.update(role=CaseImage.Role.OVERVIEW)
+    assert nearest(library, 1) == [image.pk]
+
+
+def test_vectors_that_are_deleted_and_made_anew_are_found_again(space, category):
+    image = embedded_image(space, 1)
+    images_label([image], verdict="fault", category=category)
+    library = Library(space)
+    assert nearest(library, 1) == [image.pk]
+    Embedding.objects.all().delete()
+    assert nearest(library, 1) == []
+    Embedding.objects.create(image=image, space=space, vector=vectors_pack(vector(1)[None])[0])
+    assert nearest(library, 1) == [image.pk]
+
+
 def test_a_nameplate_is_no_part_of_the_library(space, category):
     image = embedded_image(space, 1, role=CaseImage.Role.LABEL)
     images_label([image], verdict="fault", category=category)
@@ -109,6 +140,51 @@ def test_similarities_are_cosines(space, category):
     found = Library(space).search(vector(2), 1)
     assert found.similarities[0] == pytest.approx(float(vector(1) @ vector(2)), abs=2e-3)
     assert found.watermark == LibraryChange.objects.last().pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_label_that_is_rolled_back_reaches_nobody(space, category):
+    kept, undone = embedded_image(space, 1), embedded_image(space, 2)
+    library = Library(space)
+    library.refresh()
+    with transaction.atomic():
+        images_label([undone], verdict="fault", category=category)
+        transaction.set_rollback(True)
+    # Its sequence number is gone for good: the gap holds up nothing.
+    images_label([kept], verdict="fault", category=category)
+    assert nearest(library, 1) == nearest(Library(space), 1) == [kept.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_label_and_a_vector_of_the_same_moment_never_miss_each_other(space, category):
+    image = case_create(pictures=[picture(1)], bulk=True).images.get()
+    library = Library(space)
+    library.refresh()
+    labelled, finish = threading.Event(), threading.Event()
+
+    def label_slowly():
+        try:
+            with transaction.atomic():
+                images_label([image], verdict="fault", category=category)
+                labelled.set()
+                finish.wait(10)
+        finally:
+            connection.close()
+
+    def embed():
+        try:
+            _store(space, [image], vectors_pack(vector(1)[None]))
+        finally:
+            connection.close()
+
+    writers = [threading.Thread(target=label_slowly), threading.Thread(target=embed)]
+    writers[0].start()
+    assert labelled.wait(10)
+    writers[1].start()
+    finish.set()
+    for writer in writers:
+        writer.join(10)
+    assert nearest(library, 1) == [image.pk]
 
 
 @pytest.mark.django_db(transaction=True)

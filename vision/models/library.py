@@ -79,6 +79,8 @@ class Embedding(models.Model):
                 when=pgtrigger.After,
                 func=_LOG_EMBEDDING_DELETED,
             ),
+            # A vector that changed in place would stay unknown to every process that has loaded it.
+            pgtrigger.Protect(name="embedding_immutable", operation=pgtrigger.Update),
         ]
 
     def __str__(self):
