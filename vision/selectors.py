@@ -3,7 +3,7 @@
 from django.db.models import Exists, OuterRef
 
 from cases.models import Case, CaseImage
-from vision.models import Diagnosis
+from vision.models import Diagnosis, EmbeddingSpace
 from vision.services.search import Match, images_for_matches
 
 
@@ -23,9 +23,11 @@ def case_latest_diagnosis(case: Case) -> Diagnosis | None:
 
 
 def cases_without_diagnosis():
-    """New cases with pictures that no worker has looked at."""
-    return Case.objects.filter(
-        Exists(CaseImage.objects.diagnostic().filter(case=OuterRef("pk"))),
-        ~Exists(Diagnosis.objects.filter(case=OuterRef("pk"))),
-        status=Case.Status.NEW,
+    """New cases with a readable picture that came in after their newest diagnosis, or that have none yet."""
+    later = Diagnosis.objects.filter(case=OuterRef("case"), created_at__gte=OuterRef("created_at"))
+    unseen = (
+        CaseImage.objects.diagnostic()
+        .filter(~Exists(later), case=OuterRef("pk"))
+        .exclude(embedding_failures__space__state=EmbeddingSpace.State.ACTIVE)
     )
+    return Case.objects.filter(Exists(unseen), status=Case.Status.NEW)

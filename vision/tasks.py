@@ -12,7 +12,7 @@ from cases.services.jobs import jobs_recover
 from vision.selectors import cases_without_diagnosis
 from vision.services.classification import classifier_fit
 from vision.services.diagnosis import case_process, case_process_enqueue
-from vision.services.embedding import pending_embed, pending_enqueue
+from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
 from vision.services.library import library_current
 
 #: New cases younger than this are probably still in the queue.
@@ -54,6 +54,7 @@ def warm_up() -> None:
 def sweep() -> None:
     """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs."""
     jobs_recover()
+    failures_forget()
     pending_enqueue()
     for case in cases_without_diagnosis().filter(created_at__lt=timezone.now() - _PATIENCE)[:100]:
         case_process_enqueue(case)

@@ -1,19 +1,29 @@
 """From pictures to a suggestion and from a decision to the next suggestion, with the network that ships."""
 
+import datetime as dt
 import io
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import Error, transaction
+from django.utils import timezone
 from PIL import Image
 
 from cases.models import CaseImage, FaultCategory
-from cases.services.intake import Picture, case_create
+from cases.services.intake import Picture, case_add_images, case_create
 from cases.services.labels import images_label
 from vision.engine.synthesis.gallery import draw_fault_image
 from vision.models import Decision, Diagnosis, Embedding, EmbeddingFailure
+from vision.selectors import cases_without_diagnosis
 from vision.services.diagnosis import case_decide, case_diagnose
-from vision.services.embedding import images_embed, images_pending, pending_embed, space_current
+from vision.services.embedding import (
+    failures_forget,
+    images_embed,
+    images_pending,
+    pending_embed,
+    space_current,
+)
 from vision.services.search import SearchFilters, pictures_search
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +76,40 @@ def test_an_unreadable_original_is_set_aside_and_holds_up_nothing(scratch):
     assert Embedding.objects.get().image == sound.images.get()
     assert EmbeddingFailure.objects.get().image == broken.images.get()
     assert not images_pending(space_current()).exists()
+
+
+def test_an_original_that_is_back_is_embedded_and_no_longer_set_aside(scratch):
+    image = known_case(scratch, "scratch", 1).images.get()
+    path = Path(image.file.original.path)
+    path.rename(path.with_suffix(".away"))
+    pending_embed()
+    assert EmbeddingFailure.objects.get().image == image
+    path.with_suffix(".away").rename(path)
+    failures_forget()
+    assert not images_pending(space_current()).exists(), "it was tried a moment ago"
+    EmbeddingFailure.objects.update(created_at=timezone.now() - dt.timedelta(hours=2))
+    failures_forget()
+    pending_embed()
+    assert Embedding.objects.get().image == image
+    EmbeddingFailure.objects.create(image=image, space=space_current(), error="gone")
+    Embedding.objects.all().delete()
+    images_embed([image.pk])
+    assert not EmbeddingFailure.objects.exists()
+
+
+def test_the_sweep_finds_cases_that_nobody_looked_at(library):
+    case = case_create(pictures=[drawn("scratch", 90)])
+    assert list(cases_without_diagnosis()) == [case]
+    case_diagnose(case)
+    assert not cases_without_diagnosis().exists()
+    case_add_images(case, [drawn("scratch", 91)])
+    assert list(cases_without_diagnosis()) == [case]
+    added = case.images.last()
+    failure = EmbeddingFailure.objects.create(image=added, space=space_current(), error="torn")
+    assert not cases_without_diagnosis().exists()
+    failure.delete()
+    case_diagnose(case)
+    assert not cases_without_diagnosis().exists()
 
 
 def test_a_diagnosis_names_what_it_rests_on(library):

@@ -14,6 +14,9 @@ from vision.models import Decision, Diagnosis, Embedding
 from vision.services.embedding import images_embed, space_current, vectors_unpack
 from vision.services.search import SearchResult, vectors_search
 
+#: Seconds after which a message that no worker took is dropped, so that the sweep's repeats do not pile up.
+_TOO_LATE = 3600
+
 
 def case_process_enqueue(case: Case) -> None:
     """Have a worker embed and diagnose a case, after commit."""
@@ -21,7 +24,7 @@ def case_process_enqueue(case: Case) -> None:
     def send():
         from vision.tasks import process_case
 
-        process_case.delay(case.pk, time.time())
+        process_case.apply_async((case.pk, time.time()), expires=_TOO_LATE)
 
     # Nothing is lost when the broker is away: the sweep finds cases without a diagnosis.
     transaction.on_commit(send, robust=True)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from functools import cache as memoize
 from threading import Lock
 
@@ -9,6 +10,7 @@ import numpy as np
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
+from django.utils import timezone
 from PIL import Image
 
 from cases.models import CaseImage
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Images that one bulk task embeds before it lets others have the worker.
 BATCH = 32
+#: When an original that could not be read is tried again.
+_RETRY_AFTER = timedelta(hours=1)
 _PENDING_KEY = "vision.embed_pending.queued"
 _building = Lock()
 
@@ -129,6 +133,7 @@ def _store(space, images, vectors):
         ],
         ignore_conflicts=True,
     )
+    EmbeddingFailure.objects.filter(space=space, image__in=alive).delete()
     return Embedding.objects.filter(space=space, image__in=alive).count() - before
 
 
@@ -140,6 +145,11 @@ def images_pending(space: EmbeddingSpace):
         .exclude(embedding_failures__space=space)
         .order_by("pk")
     )
+
+
+def failures_forget() -> None:
+    """Have originals that could not be read tried again: the disk may have been away, and not the picture."""
+    EmbeddingFailure.objects.filter(created_at__lt=timezone.now() - _RETRY_AFTER).delete()
 
 
 def pending_embed() -> bool:
