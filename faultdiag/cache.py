@@ -14,6 +14,10 @@ class ForgivingRedisCache(RedisCache):
     Rates, forms sent twice and tasks queued already are then not counted, and no request fails for that.
     """
 
+    def ping(self) -> None:
+        """Raise RedisError unless Redis answers: for those who want to know."""
+        self._cache.get_client().ping()
+
     def add(self, *args, **kwargs):
         return self._try(super().add, True, *args, **kwargs)
 

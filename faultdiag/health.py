@@ -33,9 +33,10 @@ def _database() -> None:
 
 
 def _redis() -> None:
+    cache.ping()
     cache.set("readyz", "1", timeout=10)
     if cache.get("readyz") != "1":
-        raise NotReady("Redis does not answer, or forgets what is stored in it: see the log.")
+        raise NotReady("Redis forgets what is stored in it.")
 
 
 class _Once:

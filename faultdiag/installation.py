@@ -78,7 +78,7 @@ def servers_check() -> None:
         reason = str(error).strip().splitlines()[-1]
         raise Refused(f"PostgreSQL can't be reached: check DATABASE_URL ({reason}).") from error
     try:
-        cache.get("servers_check")
+        cache.ping()
     except RedisError as error:
         raise Refused(f"Redis can't be reached: check REDIS_URL ({error}).") from error
 

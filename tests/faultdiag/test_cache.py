@@ -1,6 +1,7 @@
 """The cache may be away: nothing is remembered, and nothing fails."""
 
 import pytest
+from redis.exceptions import RedisError
 
 from faultdiag.cache import ForgivingRedisCache
 
@@ -17,3 +18,8 @@ def test_a_cache_that_is_away_is_empty(absent, caplog):
     assert absent.add("key", "value")
     assert not absent.delete("key")
     assert "does not answer" in caplog.text
+
+
+def test_whoever_asks_is_told(absent):
+    with pytest.raises(RedisError):
+        absent.ping()
