@@ -196,6 +196,8 @@ REST_FRAMEWORK = {
         "upload": "600/min",
         "search": "600/min",
     },
+    # Whose address is counted: the proxy names it in the last place, and without a proxy nobody is believed.
+    "NUM_PROXIES": 1 if _env.https else 0,
     "EXCEPTION_HANDLER": "cases.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
