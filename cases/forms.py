@@ -2,6 +2,7 @@
 
 from django import forms
 from django.contrib.auth import get_user_model
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import F, Q, Value
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -53,6 +54,7 @@ class LookupField(forms.CharField):
         text = " ".join(str(value or "").split())
         if not text:
             return None
+        ProhibitNullCharactersValidator()(text)
         # A revision or a name follows the key in what is shown: the row whose whole text fits wins.
         begins = Q()
         for key in self.keys:
