@@ -1,4 +1,5 @@
-// What every page has: theme switch, keyboard help, shortcuts that can be turned off, menus, submit guard.
+// What every page has: theme switch, keyboard help, shortcuts that can be turned off, menus, submit guard,
+// failures of requests behind the scenes.
 import { onKeys, shortcutsOn } from "./keys.js";
 
 const root = document.documentElement;
@@ -50,6 +51,35 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+// What htmx could not bring is said on the page; a session that ended leads to the login page.
+function sayFailure(sentence) {
+  let line = document.querySelector("[data-failure]");
+  if (!line) {
+    line = document.createElement("p");
+    line.className = "notice bad";
+    line.dataset.failure = "";
+    line.setAttribute("role", "alert");
+    document.getElementById("main").prepend(line);
+  }
+  if (line.textContent !== sentence) line.textContent = sentence;
+  line.scrollIntoView({ block: "nearest" });
+}
+document.addEventListener("htmx:sendError", () => {
+  sayFailure("The server can't be reached, and nothing was changed. Try again in a moment.");
+});
+document.addEventListener("htmx:responseError", (event) => {
+  sayFailure(`The server refused this (answer ${event.detail.xhr.status}), and nothing was changed. Load the page again.`);
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status >= 400) return;
+  document.querySelector("[data-failure]")?.remove();
+  if (new URL(xhr.responseURL).pathname.startsWith("/accounts/login/")) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
 });
 
 const toggle = document.querySelector("[data-shortcuts-toggle]");

@@ -154,6 +154,8 @@ form.addEventListener("submit", async (event) => {
       say("All pictures together are more than the server takes. Send fewer or smaller ones.");
     } else if (answer.redirected) {
       say("You were logged out meanwhile. Log in in another tab, then send again: nothing here is lost.");
+    } else if (answer.status === 403) {
+      say("This page is too old, or you were logged out meanwhile. Log in in another tab, load this page again and choose the pictures again.");
     } else {
       say(`The server could not store the case (answer ${answer.status}). Nothing here is lost: try again.`);
     }
