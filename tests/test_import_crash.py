@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image
 from faultdiag.embedded import database_url
 from faultdiag.environment import BASE_DIR, variables
 from tests.faultdiag.test_serve import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_every_picture_comes_in_exactly_once(server, folder, tmp_path):
         timeout=120,
     )
     with psycopg.connect(database_url(data), autocommit=True) as database:
-        wait_until(lambda: count(database, "vision_embedding") >= total // 3)
+        wait_until(lambda: count(database, "vision_embedding") >= total // 3, seconds=180)
         kill_workers(server)
         stored, embedded = count(database, "cases_caseimage"), count(database, "vision_embedding")
         assert embedded < total, "the import was over before the workers were killed"
@@ -94,10 +94,3 @@ def count(database, table: str, what: str = "*") -> int:
 
 def job_state(database) -> str:
     return database.execute("SELECT state FROM cases_job").fetchone()[0]
-
-
-def wait_until(holds, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.1)

@@ -5,13 +5,11 @@ from datetime import timedelta
 
 from celery import shared_task
 from celery.signals import worker_ready
-from django.utils import timezone
 
 from cases.models import Case
 from cases.services.jobs import jobs_recover
-from vision.selectors import cases_without_diagnosis
 from vision.services.classification import classifier_fit
-from vision.services.diagnosis import case_process, case_process_enqueue
+from vision.services.diagnosis import case_process, waiting_cases_enqueue
 from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
 from vision.services.library import library_current
 
@@ -35,7 +33,9 @@ def embed_pending() -> None:
     if pending_embed():
         pending_enqueue()
     else:
+        # Now the library is whole: cases that came in with it get their answers from all of it.
         library_current().refresh()
+        waiting_cases_enqueue()
 
 
 @shared_task
@@ -56,8 +56,7 @@ def sweep() -> None:
     jobs_recover()
     failures_forget()
     pending_enqueue()
-    for case in cases_without_diagnosis().filter(created_at__lt=timezone.now() - _PATIENCE)[:100]:
-        case_process_enqueue(case)
+    waiting_cases_enqueue(_PATIENCE)
 
 
 @worker_ready.connect

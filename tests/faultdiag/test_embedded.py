@@ -14,6 +14,7 @@ import redis
 from faultdiag import embedded
 from faultdiag.environment import BASE_DIR
 from faultdiag.processes import Refused
+from tests.waiting import wait_until
 
 USER = """
 import sys, pathlib
@@ -63,13 +64,6 @@ def servers(folder):
         if any(str(folder) in part for part in process.info["cmdline"] or [])
         and (process.info["cmdline"] + [""])[1] != "-c"
     ]
-
-
-def wait_until(holds, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def query(folder):

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from faultdiag.environment import BASE_DIR, variables
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -99,13 +100,6 @@ def left_behind(data):
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
-
-
-def wait_until(holds, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def get(url):

@@ -8,6 +8,7 @@ import pytest
 
 from faultdiag import supervisor as module
 from faultdiag.supervisor import Child, Supervisor, leftovers_end
+from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(60)"]
 DEAF = [
@@ -40,13 +41,6 @@ def supervise(tmp_path):
     for supervisor in started:
         for child in supervisor.children:
             child.kill_group()
-
-
-def wait_until(holds, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_child_that_dies_starts_again_after_a_pause(supervise):

@@ -13,6 +13,7 @@ from PIL import Image
 from cases.models import CaseImage, FaultCategory
 from cases.services.intake import Picture, case_add_images, case_create
 from cases.services.labels import images_label
+from tests.waiting import wait_until
 from vision.engine.synthesis.gallery import draw_fault_image
 from vision.models import Decision, Diagnosis, Embedding, EmbeddingFailure
 from vision.selectors import cases_without_diagnosis
@@ -202,3 +203,14 @@ def test_search_stores_nothing(library):
 def test_search_refuses_a_bad_picture_by_name():
     with pytest.raises(ValidationError, match=r"notes\.jpg"):
         pictures_search([Picture("notes.jpg", b"These are notes, not a picture.")])
+
+
+def test_cases_that_came_with_an_import_are_diagnosed_when_all_is_embedded(
+    scratch, crazing, celery_worker, transactional_db
+):
+    waiting = case_create(pictures=[drawn("scratch", 90)], bulk=True)
+    for seed in range(6):
+        known_case(scratch, "scratch", seed)
+        known_case(crazing, "crazing", seed)
+    wait_until(lambda: waiting.diagnoses.exists())
+    assert waiting.diagnoses.get().library_size == 12

@@ -1,16 +1,19 @@
 """From a case's images to a suggestion, and from the engineer's decision back into the library."""
 
 import time
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from cases.models import Case, FaultCategory, Label
 from cases.services.labels import images_label
 from cases.services.stopwatch import Stopwatch
 from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
+from vision.selectors import cases_without_diagnosis
 from vision.services.embedding import images_embed, space_current, vectors_unpack
 from vision.services.search import SearchResult, vectors_search
 
@@ -28,6 +31,12 @@ def case_process_enqueue(case: Case) -> None:
 
     # Nothing is lost when the broker is away: the sweep finds cases without a diagnosis.
     transaction.on_commit(send, robust=True)
+
+
+def waiting_cases_enqueue(patience: timedelta = timedelta(0)) -> None:
+    """Queue new cases that nobody has diagnosed, if they are older than `patience`."""
+    for case in cases_without_diagnosis().filter(created_at__lte=timezone.now() - patience)[:100]:
+        case_process_enqueue(case)
 
 
 def case_process(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
