@@ -1,4 +1,4 @@
-// The large view of a picture: click or + to see its own pixels, drag the scroll bars, arrows for the next one.
+// The large view of a picture: click or + to enlarge it, drag the scroll bars, arrows for the next one.
 const dialog = document.getElementById("viewer");
 const stage = dialog?.querySelector(".viewer-stage");
 const picture = stage?.querySelector("img");
@@ -17,8 +17,11 @@ function show(next) {
 
 function zoom(on, event) {
   const box = picture.getBoundingClientRect();
-  const x = event ? (event.clientX - box.left) / box.width : 0.5;
-  const y = event ? (event.clientY - box.top) / box.height : 0.5;
+  // The picture is fitted into its box, with empty margins at two sides.
+  const scale = Math.min(box.width / picture.naturalWidth, box.height / picture.naturalHeight);
+  const part = (place, middle, size) => 0.5 + (place - middle) / (size * scale);
+  const x = event ? part(event.clientX, box.left + box.width / 2, picture.naturalWidth) : 0.5;
+  const y = event ? part(event.clientY, box.top + box.height / 2, picture.naturalHeight) : 0.5;
   stage.classList.toggle("zoomed", on);
   if (!on) return;
   stage.scrollLeft = x * stage.scrollWidth - stage.clientWidth / 2;
