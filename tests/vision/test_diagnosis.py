@@ -208,9 +208,10 @@ def test_search_refuses_a_bad_picture_by_name():
 def test_cases_that_came_with_an_import_are_diagnosed_when_all_is_embedded(
     scratch, crazing, celery_worker, transactional_db
 ):
-    waiting = case_create(pictures=[drawn("scratch", 90)], bulk=True)
-    for seed in range(6):
-        known_case(scratch, "scratch", seed)
-        known_case(crazing, "crazing", seed)
+    with transaction.atomic():
+        waiting = case_create(pictures=[drawn("scratch", 90)], bulk=True)
+        for seed in range(6):
+            known_case(scratch, "scratch", seed)
+            known_case(crazing, "crazing", seed)
     wait_until(lambda: waiting.diagnoses.exists())
     assert waiting.diagnoses.get().library_size == 12
