@@ -1,7 +1,5 @@
 """All addresses: pages, API, admin, health."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
@@ -17,11 +15,7 @@ urlpatterns = [
     path("accounts/login/", _login, name="login"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("faultdiag.api_urls")),
+    path("", include("cases.urls")),
+    path("", include("vision.urls")),
 ]
-for _prefix, _module in [
-    ("api/v1/", "faultdiag.api_urls"),
-    ("", "cases.urls"),
-    ("", "vision.urls"),
-]:
-    if find_spec(_module):
-        urlpatterns.append(path(_prefix, include(_module)))

@@ -7,7 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.validators import UniqueValidator
 
 from cases.api.fields import CodeField, LinkField
-from cases.api.viewsets import CheckedModelSerializer, CodeLookup
+from cases.api.viewsets import CheckedModelSerializer, CodeLookup, FreshAfterWriting
 from cases.models import CategoryExample, CorrectiveAction, FaultCategory
 from cases.selectors import actions_with_effectiveness, categories_with_counts, category_best_actions
 from cases.services.catalogue import category_delete
@@ -80,21 +80,6 @@ class ActionSerializer(CheckedModelSerializer):
             "code", "title", "type", "description", "categories", "state", "times_taken", "times_judged",
             "times_effective", "share_effective", "links", "created_at", "updated_at",
         ]  # fmt: skip
-
-
-class FreshAfterWriting:
-    """Answers a write with the row as a later GET shows it, figures included."""
-
-    def perform_create(self, serializer):
-        super().perform_create(serializer)
-        self._reload(serializer)
-
-    def perform_update(self, serializer):
-        super().perform_update(serializer)
-        self._reload(serializer)
-
-    def _reload(self, serializer):
-        serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)
 
 
 class CategoryViewSet(FreshAfterWriting, CodeLookup, viewsets.ModelViewSet):

@@ -6,7 +6,7 @@ from django.db.models import Prefetch
 from rest_framework import serializers
 
 from cases.api.fields import CodeField, LinkField
-from cases.api.viewsets import ReadCreateUpdate
+from cases.api.viewsets import FreshAfterWriting, ReadCreateUpdate
 from cases.models import ActionTaken, Case, CorrectiveAction, Resolution, WhyStep
 from cases.services.resolutions import resolution_create, resolution_update
 
@@ -77,7 +77,7 @@ class ResolutionFilter(django_filters.FilterSet):
         fields = ["disposition"]
 
 
-class ResolutionViewSet(ReadCreateUpdate):
+class ResolutionViewSet(FreshAfterWriting, ReadCreateUpdate):
     """Resolutions, addressed by the number of their case: problem, containment, root cause, actions taken.
 
     `why_steps` and `actions_taken`, when sent, replace those of before as a whole; all is stored or nothing.
@@ -102,11 +102,3 @@ class ResolutionViewSet(ReadCreateUpdate):
             .select_related("case")
             .prefetch_related("why_steps", Prefetch("actions_taken", taken))
         )
-
-    def perform_create(self, serializer):
-        super().perform_create(serializer)
-        serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)
-
-    def perform_update(self, serializer):
-        super().perform_update(serializer)
-        serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)

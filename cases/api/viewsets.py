@@ -43,6 +43,21 @@ class CodeLookup:
     lookup_value_regex = r"[^/\x00]+"
 
 
+class FreshAfterWriting:
+    """Answers a write with the row as a later GET shows it, figures included."""
+
+    def perform_create(self, serializer):
+        super().perform_create(serializer)
+        self._reload(serializer)
+
+    def perform_update(self, serializer):
+        super().perform_update(serializer)
+        self._reload(serializer)
+
+    def _reload(self, serializer):
+        serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)
+
+
 class ReadCreateUpdate(
     mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,

@@ -194,10 +194,6 @@ class Case(models.Model):
         """The statuses that may follow the present one."""
         return [CaseStatus(value) for value in STATUS_TRANSITIONS[CaseStatus(self.status)]]
 
-    @property
-    def is_finished(self):
-        return self.status in Case.Status.finished()
-
 
 class CaseTransition(models.Model):
     """One change of a case's status: append-only."""
