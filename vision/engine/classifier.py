@@ -34,6 +34,7 @@ class Thresholds:
     min_probability: float = 0.7
     min_margin: float = 0.3
     min_examples: int = 5
+    min_alike: int = 3
 
 
 @dataclass(frozen=True)
@@ -192,12 +193,14 @@ def decide(
     thresholds: Thresholds,
     *,
     examples: Sequence[int],
+    alike: Sequence[int],
     names: Sequence[str],
 ) -> Verdict:
     """What may be claimed from (C,) probabilities and the (k,) similarities of the neighbours.
 
-    `examples` are the confirmed images of each category and `names` its name, both in the order of the
-    probabilities. A category with few examples is never confident, however high its probability.
+    `examples` are the confirmed images of each category, `alike` its cases among the neighbours that reach
+    the least similarity, and `names` its name, all in the order of the probabilities. A category with few
+    examples, or few that look like this, is never confident, however high its probability.
     """
     near = np.asarray(similarities, np.float64)
     near = near[np.isfinite(near)]
@@ -219,6 +222,13 @@ def decide(
             Outcome.AMBIGUOUS,
             f"{leader} has few examples: {examples[best]} confirmed image{plural}, "
             f"and {thresholds.min_examples} are needed to be sure.",
+            best,
+        )
+    if alike[best] < thresholds.min_alike:
+        cases = "one past case" if alike[best] == 1 else f"{alike[best]} past cases"
+        return Verdict(
+            Outcome.AMBIGUOUS,
+            f"This looks like {cases} of {leader} only, and {thresholds.min_alike} are needed to be sure.",
             best,
         )
     if len(order) > 1 and chance - float(probabilities[order[1]]) < thresholds.min_margin:

@@ -1,5 +1,6 @@
 """What the neighbours of a picture say about its category."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -52,19 +53,19 @@ def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbo
     counts = _category_counts(library)
     version, classifier = _classifier_current(library, counts)
     classifier = classifier.with_counts(np.array(list(counts)), np.array(list(counts.values())))
-    labels = dict(
-        CaseImage.objects.labelled()
-        .filter(pk__in=neighbours.image_ids.tolist())
-        .values_list("pk", "confirmed_category_id")
-    )
+    found = CaseImage.objects.labelled().filter(pk__in=neighbours.image_ids.tolist())
+    known = {
+        image_id: (category_id, case_id)
+        for image_id, category_id, case_id in found.values_list("pk", "confirmed_category_id", "case_id")
+    }
     voters = [
-        (similarity, labels[image_id])
+        (similarity, *known[image_id])
         for image_id, similarity in zip(
             neighbours.image_ids.tolist(), neighbours.similarities.tolist(), strict=True
         )
-        if labels.get(image_id) in counts
+        if image_id in known and known[image_id][0] in counts
     ]
-    similarities = np.array([similarity for similarity, _ in voters], dtype=np.float64)
+    similarities = np.array([similarity for similarity, _, _ in voters], dtype=np.float64)
     thresholds = Thresholds(
         min_similarity=classifier.votes_.novelty_similarity_,
         min_probability=settings.CONFIDENT_PROBABILITY,
@@ -73,16 +74,23 @@ def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbo
     )
     probabilities = np.zeros(len(counts))
     if voters:
-        voted = np.array([label for _, label in voters])
+        voted = np.array([category_id for _, category_id, _ in voters])
         probabilities = classifier.predict_proba(query[None], similarities, voted)[0]
     categories = FaultCategory.objects.in_bulk(classifier.classes_.tolist())
     ordered = [categories[pk] for pk in classifier.classes_.tolist()]
     examples = list(counts.values())
+    alike = {
+        (category_id, case_id)
+        for similarity, category_id, case_id in voters
+        if similarity >= thresholds.min_similarity
+    }
+    alike_cases = Counter(category_id for category_id, _ in alike)
     verdict = decide(
         probabilities,
         similarities,
         thresholds,
         examples=examples,
+        alike=[alike_cases[category.pk] for category in ordered],
         names=[category.name for category in ordered],
     )
     ranked = np.argsort(-probabilities, kind="stable") if voters else []

@@ -136,6 +136,8 @@ NAMES = ["Crazing", "Scratches", "Pitting"]
         ([0.9, 0.06, 0.04], [0.4, 0.3], [50, 50, 50], Outcome.UNKNOWN, "reaches 0.40, and 0.50 is needed"),
         ([0.9, 0.06, 0.04], [-np.inf], [50, 50, 50], Outcome.UNKNOWN, "no confirmed image"),
         ([], [-np.inf], [], Outcome.UNKNOWN, "no confirmed image"),
+        ([0.99, 0.01, 0.0], [0.9], [6, 50, 50], Outcome.AMBIGUOUS, "like one past case of Crazing only"),
+        ([0.99, 0.01, 0.0], [0.9], [7, 50, 50], Outcome.AMBIGUOUS, "like 2 past cases of Crazing only"),
         ([0.99, 0.01, 0.0], [0.9], [4, 50, 50], Outcome.AMBIGUOUS, "few examples: 4 confirmed images"),
         ([0.99, 0.01, 0.0], [0.9], [1, 50, 50], Outcome.AMBIGUOUS, "1 confirmed image,"),
         ([0.5, 0.45, 0.05], [0.9], [9, 9, 9], Outcome.AMBIGUOUS, "Crazing (50 %) and Scratches (45 %)"),
@@ -143,8 +145,15 @@ NAMES = ["Crazing", "Scratches", "Pitting"]
     ],
 )
 def test_outcomes_and_their_reasons(probabilities, similarities, examples, outcome, words):
+    # So that one number says both: a category with n examples has n - 5 cases that look like the picture.
+    alike = [count - 5 for count in examples]
     verdict = decide(
-        np.array(probabilities), np.array(similarities), THRESHOLDS, examples=examples, names=NAMES
+        np.array(probabilities),
+        np.array(similarities),
+        THRESHOLDS,
+        examples=examples,
+        alike=alike,
+        names=NAMES,
     )
     assert verdict.outcome == outcome
     assert words in verdict.reason
