@@ -45,9 +45,14 @@ def pictures_check(pictures: Sequence[Picture]) -> list[ImageInfo]:
 
 
 def image_file_store(picture: Picture, info: ImageInfo) -> ImageFile:
-    """Store the original once; the same bytes give the same row, whoever uploads them."""
+    """Store the original once; the same bytes give the same row, whoever uploads them.
+
+    An original that was lost or cut short on disk is written again.
+    """
     existing = ImageFile.objects.filter(sha256=info.sha256).first()
     if existing:
+        if not _is_whole(existing):
+            existing.original.save(picture.name, ContentFile(picture.data), save=False)
         return existing
     image_file = ImageFile(
         sha256=info.sha256,
@@ -61,6 +66,13 @@ def image_file_store(picture: Picture, info: ImageInfo) -> ImageFile:
     image_file.original.save(picture.name, ContentFile(picture.data), save=False)
     ImageFile.objects.bulk_create([image_file], ignore_conflicts=True)
     return ImageFile.objects.get(sha256=info.sha256)
+
+
+def _is_whole(image_file: ImageFile) -> bool:
+    try:
+        return image_file.original.size == image_file.size
+    except OSError:
+        return False
 
 
 def case_number_next(year: int) -> str:

@@ -93,6 +93,15 @@ def test_an_original_that_a_crash_cut_short_is_written_again():
     assert case.images.get().file.original.read() == whole.data
 
 
+def test_an_original_that_was_lost_comes_back_with_the_next_upload():
+    case = case_create(pictures=[picture(1)])
+    path = case.images.get().file.original.name
+    default_storage.delete(path)
+    again = case_create(pictures=[picture(1)])
+    assert again.images.get().file == case.images.get().file
+    assert case.images.get().file.original.read() == picture(1).data
+
+
 def test_listeners_hear_of_new_images_only():
     heard = []
 
