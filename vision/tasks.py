@@ -8,7 +8,7 @@ from celery.signals import worker_ready
 
 from cases.models import Case
 from cases.services.jobs import jobs_recover
-from vision.services.classification import classifier_fit
+from vision.services.classification import classifier_fit, classifier_keep
 from vision.services.diagnosis import case_process, waiting_cases_enqueue
 from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
 from vision.services.library import library_current
@@ -34,7 +34,9 @@ def embed_pending() -> None:
         pending_enqueue()
     else:
         # Now the library is whole: cases that came in with it get their answers from all of it.
-        library_current().refresh()
+        library = library_current()
+        library.refresh()
+        classifier_keep(library)
         waiting_cases_enqueue()
 
 

@@ -6,7 +6,7 @@ from cases.models import FaultCategory
 from cases.services.labels import images_label
 from tests.vision.test_library import embedded_image, vector
 from vision.models import EmbeddingSpace
-from vision.services.classification import classifier_fit, neighbours_classify
+from vision.services.classification import classifier_fit, classifier_keep, neighbours_classify
 from vision.services.library import Library
 
 pytestmark = pytest.mark.django_db
@@ -46,3 +46,15 @@ def test_parameters_of_one_metric_do_not_serve_the_other(space, settings):
     library = Library(space)
     answer = neighbours_classify(library, vector(1), library.search(vector(1), 3))
     assert answer.classifier != str(first)
+
+
+def test_a_library_is_fitted_before_anybody_searches_it(space, django_capture_on_commit_callbacks):
+    category = FaultCategory.objects.create(code="PIT", name="Pitting", state="active")
+    images_label([embedded_image(space, seed) for seed in range(3)], verdict="fault", category=category)
+    with django_capture_on_commit_callbacks() as sent:
+        classifier_keep(Library(space))
+    assert len(sent) == 1
+    classifier_fit(Library(space))
+    with django_capture_on_commit_callbacks() as sent:
+        classifier_keep(Library(space))
+    assert not sent

@@ -122,12 +122,23 @@ def _classifier_current(
     library: Library, counts: dict[int, int]
 ) -> tuple[ClassifierVersion, BlendedClassifier]:
     """The newest version; where the library outgrew it a worker makes the next, and nobody waits for that."""
-    version = library.space.classifiers.filter(method=_method()).defer("arrays").first()
+    version = _newest(library)
     if version is None:
         version = classifier_fit(library)
     elif not _fits(version, counts):
         classifier_fit_enqueue()
     return version, _restore(version.pk)
+
+
+def classifier_keep(library: Library) -> None:
+    """Have a worker fit the classifier if the library has outgrown it, before anybody waits for that."""
+    version = _newest(library)
+    if version is None or not _fits(version, _category_counts(library)):
+        classifier_fit_enqueue()
+
+
+def _newest(library: Library) -> ClassifierVersion | None:
+    return library.space.classifiers.filter(method=_method()).defer("arrays").first()
 
 
 def _method() -> str:
