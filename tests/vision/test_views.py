@@ -205,6 +205,21 @@ class TestTriage:
         assert "Set to <strong>Crazing</strong> by eva" in answer.content.decode()
         assert new_case.images.get().confirmed_category == crazing
 
+    def test_two_tabs_do_not_overwrite_each_other(self, client, engineer, library, crazing, new_case):
+        case_diagnose(new_case)
+        url = reverse("case-decide", args=[new_case.number])
+        assert 'name="after" value=""' in client.get(new_case.get_triage_url()).content.decode()
+        client.post(url, {"verdict": "fault", "category": "CRZ", "after": ""})
+        first = Decision.objects.get()
+        answer = client.post(url, {"verdict": "no_defect", "after": ""}, headers={"hx-request": "true"})
+        page = answer.content.decode()
+        assert "eva confirmed Crazing meanwhile (" in page
+        assert "Set to <strong>Crazing</strong>" in page
+        assert f'name="after" value="{first.pk}"' in page
+        assert new_case.images.get().confirmed_category == crazing
+        client.post(url, {"verdict": "no_defect", "after": first.pk})
+        assert new_case.images.get().confirmed_category is None
+
     @pytest.mark.parametrize(
         ("data", "sentence"),
         [

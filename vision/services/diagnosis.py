@@ -20,6 +20,9 @@ from vision.services.search import SearchResult, vectors_search
 #: Seconds after which a message that no worker took is dropped, so that the sweep's repeats do not pile up.
 _TOO_LATE = 3600
 
+#: For callers of case_decide that replace whatever was decided before.
+ANY_DECISION = object()
+
 
 def case_process_enqueue(case: Case) -> None:
     """Have a worker embed and diagnose a case, after commit."""
@@ -126,14 +129,20 @@ def case_decide(
     user=None,
     note: str = "",
     diagnosis: Diagnosis | None = None,
+    after: Decision | object | None = ANY_DECISION,
 ) -> Decision:
     """Record what an engineer says that the case shows, label its images and take the case out of New.
 
     `diagnosis` is the suggestion that the engineer saw; without it, the case's newest one. A later decision
-    replaces the label of an earlier one; both stay on record.
-    Raises ValidationError when the case has no image to decide on, or the category does not fit the verdict.
+    replaces the label of an earlier one; both stay on record. `after` is the newest decision that the
+    engineer knew, None for none.
+    Raises ValidationError when the case has no image to decide on, the category does not fit the verdict,
+    or somebody decided after `after`.
     """
     case.refresh_from_db(from_queryset=Case.objects.select_for_update())
+    newest = case.decisions.select_related("category", "made_by").first()
+    if after is not ANY_DECISION and newest and newest != after:
+        raise ValidationError(_decided_meanwhile(newest))
     images = list(case.images.diagnostic())
     if not images:
         raise ValidationError({"images": f"{case} has no picture to decide on: add one first."})
@@ -152,3 +161,10 @@ def case_decide(
         note = category.name if category else Label.Verdict(verdict).label
         case_transition(case, Case.Status.TRIAGED, user=user, note=note)
     return decision
+
+
+def _decided_meanwhile(decision: Decision) -> str:
+    category = decision.category
+    said = f"confirmed {category.name}" if category else f"said {decision.get_verdict_display()}"
+    at = timezone.localtime(decision.made_at)
+    return f"{decision.made_by or 'Somebody'} {said} meanwhile ({at:%H:%M}). Look again, then decide."

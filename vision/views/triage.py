@@ -18,9 +18,9 @@ from cases.selectors import case_next_to_triage
 from cases.views.access import needs
 from cases.views.case import visible_case
 from cases.views.options import datalists
-from vision.models import Diagnosis, EmbeddingFailure
+from vision.models import Decision, Diagnosis, EmbeddingFailure
 from vision.selectors import case_latest_diagnosis, diagnosis_matches
-from vision.services.diagnosis import case_decide
+from vision.services.diagnosis import ANY_DECISION, case_decide
 
 #: When a page that waits says what to check.
 LATE = timedelta(seconds=20)
@@ -33,6 +33,7 @@ class DecisionForm(forms.Form):
     verdict = forms.ChoiceField(choices=Label.Verdict.choices)
     category = CategoryField(required=False)
     diagnosis = forms.ModelChoiceField(queryset=Diagnosis.objects.all(), required=False)
+    after = forms.ModelChoiceField(queryset=Decision.objects.all(), required=False)
     note = forms.CharField(max_length=500, required=False)
 
     def clean(self):
@@ -81,6 +82,7 @@ def decide(request, number: str):
             user=request.user,
             note=form.cleaned_data["note"],
             diagnosis=_of_case(form.cleaned_data["diagnosis"], case),
+            after=form.cleaned_data["after"] if "after" in request.POST else ANY_DECISION,
         )
     except ValidationError as error:
         sentence = " ".join(error.messages)
