@@ -48,14 +48,13 @@ def category_find(folder_name: str) -> FaultCategory | None:
 
 
 def category_find_or_create(folder_name: str) -> FaultCategory:
-    """The category of a folder; a new one is active at once, and asks for its definition."""
+    """The category of a folder; a new one is active at once, its definition left empty."""
     return (
         category_find(folder_name)
         or FaultCategory.objects.get_or_create(
             code=category_code(folder_name),
             defaults={
                 "name": folder_name.replace("_", " ").strip().capitalize()[:120],
-                "definition": "Created by a folder import: describe what counts as this fault.",
                 "state": FaultCategory.State.ACTIVE,
             },
         )[0]

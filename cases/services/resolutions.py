@@ -1,11 +1,16 @@
 """Writing the resolution of a case with its 5-Why chain and the actions taken, as a whole or not at all."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from cases.models import ActionTaken, Case, Resolution, WhyStep
+
+
+class ResolutionChanged(Exception):
+    """Somebody saved the resolution after it was read; nothing was stored."""
 
 
 @transaction.atomic
@@ -33,13 +38,17 @@ def resolution_update(
     *,
     why_steps: Sequence[dict] | None = None,
     actions_taken: Sequence[dict] | None = None,
+    seen: datetime | None = None,
     **fields,
 ) -> Resolution:
     """Change fields of a resolution; rows that are given replace those of before, None leaves them.
 
+    `seen` is the `updated_at` that the writer read: raises ResolutionChanged when it is another by now.
     Rows that stay the same are not written again, so the history tells what was changed.
     """
-    Resolution.objects.select_for_update().get(pk=resolution.pk)
+    present = Resolution.objects.select_for_update().get(pk=resolution.pk)
+    if seen is not None and present.updated_at != seen:
+        raise ResolutionChanged
     for name, value in fields.items():
         setattr(resolution, name, value)
     resolution.full_clean()
