@@ -37,6 +37,8 @@ PAGES = {
     "readyz": {"GET": EVERYBODY},
     "login": {"GET": EVERYBODY, "POST": EVERYBODY},
     "logout": {"POST": LOGGED_IN},
+    "password_change": {"GET": LOGGED_IN, "POST": LOGGED_IN},
+    "password_change_done": {"GET": LOGGED_IN},
     "case-list": {"GET": READ},
     "case-create": {"GET": INTAKE, "POST": INTAKE},
     "case-detail": {"GET": READ},

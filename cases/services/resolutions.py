@@ -1,7 +1,6 @@
 """Writing the resolution of a case with its 5-Why chain and the actions taken, as a whole or not at all."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -11,6 +10,19 @@ from cases.models import ActionTaken, Case, Resolution, WhyStep
 
 class ResolutionChanged(Exception):
     """Somebody saved the resolution after it was read; nothing was stored."""
+
+
+def resolution_version(case: Case) -> str:
+    """What a page keeps of the resolution that it shows, to tell later whether somebody saved another one."""
+    updated_at = Resolution.objects.filter(case=case).values_list("updated_at", flat=True).first()
+    return updated_at.isoformat() if updated_at else ""
+
+
+def resolution_lock(case: Case, version: str) -> None:
+    """Hold a case's resolution to the transaction's end; raises ResolutionChanged unless it is `version`."""
+    Case.objects.select_for_update().get(pk=case.pk)
+    if resolution_version(case) != version:
+        raise ResolutionChanged
 
 
 @transaction.atomic
@@ -38,17 +50,13 @@ def resolution_update(
     *,
     why_steps: Sequence[dict] | None = None,
     actions_taken: Sequence[dict] | None = None,
-    seen: datetime | None = None,
     **fields,
 ) -> Resolution:
     """Change fields of a resolution; rows that are given replace those of before, None leaves them.
 
-    `seen` is the `updated_at` that the writer read: raises ResolutionChanged when it is another by now.
     Rows that stay the same are not written again, so the history tells what was changed.
     """
-    present = Resolution.objects.select_for_update().get(pk=resolution.pk)
-    if seen is not None and present.updated_at != seen:
-        raise ResolutionChanged
+    Case.objects.select_for_update().get(pk=resolution.case_id)
     for name, value in fields.items():
         setattr(resolution, name, value)
     resolution.full_clean()

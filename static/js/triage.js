@@ -6,6 +6,8 @@ const press = (selector) => {
   if (!button) return false;
   button.click();
 };
+// A second key press must not replace what was just decided: then the button has to be pressed.
+const confirm = () => !document.querySelector("[data-decided]") && press("[data-confirm]");
 const otherCategory = () => {
   const input = document.querySelector("[data-other-category]");
   if (!input) return false;
@@ -13,9 +15,8 @@ const otherCategory = () => {
 };
 
 const keys = {
-  c: () => press("[data-confirm]"),
-  // A second Enter after "another category" must not replace what was just decided.
-  Enter: () => !document.querySelector("[data-decided]") && press("[data-confirm]"),
+  c: confirm,
+  Enter: confirm,
   u: () => press('[data-verdict="unknown"]'),
   n: () => press('[data-verdict="no_defect"]'),
   x: () => press('[data-verdict="unusable"]'),

@@ -234,6 +234,7 @@ class TestResolution:
             reverse("resolution-edit", args=[resolution.case.number]),
             self._data(
                 **{
+                    "version": resolution.updated_at.isoformat(),
                     "why_1": "",
                     "actions-INITIAL_FORMS": "1",
                     "actions-0-id": taken.pk,

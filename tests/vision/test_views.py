@@ -73,6 +73,10 @@ class TestQueue:
         assert _queue(client, view="mine") == [mine.number]
         assert _queue(client, view="open") == [mine.number, new.number]
         assert _queue(client, view="closed") == [closed.number]
+        assert set(_queue(client, view="all")) == {mine.number, new.number, closed.number}
+
+    def test_an_exact_number_leads_to_its_case_whatever_its_status(self, client, engineer, new_case):
+        assert client.get("/", {"q": new_case.number.lower()})["Location"] == new_case.get_absolute_url()
 
     def test_opens_with_what_waits_else_with_what_is_open(self, client, engineer):
         case = factories.case()
@@ -133,7 +137,7 @@ class TestQueue:
     def test_says_what_to_do_when_there_is_nothing(self, client, engineer):
         assert "No cases yet" in client.get("/").content.decode()
         factories.case()
-        assert "Nothing fits these filters" in client.get("/", {"q": "zzz"}).content.decode()
+        assert "Nothing in this view fits these filters" in client.get("/", {"q": "zzz"}).content.decode()
 
     def test_costs_no_query_per_case(self, client, engineer, django_assert_max_num_queries):
         for _ in range(12):

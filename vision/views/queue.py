@@ -4,7 +4,7 @@ import django_filters
 from django import forms
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from cases.forms import CategoryField, LookupField
@@ -21,6 +21,7 @@ TABS = {
     "mine": ("Mine", lambda user: Q(owner=user) & ~Q(status__in=Case.Status.finished())),
     "open": ("All open", lambda user: ~Q(status__in=Case.Status.finished())),
     "closed": ("Closed", lambda user: Q(status__in=Case.Status.finished())),
+    "all": ("All", lambda user: Q()),
 }
 
 
@@ -81,15 +82,19 @@ class CaseFilter(django_filters.FilterSet):
 def case_list(request):
     """The queue, or only its results when a filter asks for them."""
     visible = Case.objects.visible_to(request.user)
-    counts = visible.aggregate(
-        **{name: Count("pk", filter=rule(request.user)) for name, (_, rule) in TABS.items()}
+    wanted = request.GET.get("q", "").strip().upper()
+    if not request.htmx and wanted and (case := visible.filter(number=wanted).first()):
+        return redirect(case)
+    filters = CaseFilter(request.GET, queryset=visible, request=request)
+    found = filters.qs if filters.form.is_valid() else filters.queryset.none()
+    rules = {name: rule(request.user) for name, (_, rule) in TABS.items()}
+    counts = visible.filter(pk__in=found.values("pk")).aggregate(
+        **{name: Count("pk", filter=rule) if rule else Count("pk") for name, rule in rules.items()}
     )
     tab = request.GET.get("view")
     if tab not in TABS:
         tab = "triage" if counts["triage"] else "open"
-    filters = CaseFilter(request.GET, queryset=visible.filter(TABS[tab][1](request.user)), request=request)
-    found = filters.qs if filters.form.is_valid() else filters.queryset.none()
-    page = Paginator(_rows(found), CASES_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(_rows(found.filter(rules[tab])), CASES_A_PAGE).get_page(request.GET.get("page"))
     seen = _latest_diagnoses(page.object_list)
     for case in page.object_list:
         case.seen = seen.get(case.pk)
@@ -101,7 +106,7 @@ def case_list(request):
         "filtered": filtered,
         "tab": tab,
         "tabs": [(name, label, counts[name]) for name, (label, _) in TABS.items()],
-        "empty_system": not any(counts.values()),
+        "empty_system": not visible.exists(),
     }
     if request.htmx and request.htmx.target == "results":
         return render(request, "vision/queue_results.html", context)
