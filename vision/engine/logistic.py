@@ -31,14 +31,16 @@ class LogisticClassifier:
     def fit(self, vectors: np.ndarray, labels: np.ndarray) -> "LogisticClassifier":
         """Learn from (n, d) vectors with (n,) labels of at least two categories."""
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         vectors = np.asarray(vectors, np.float64)
         mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
         # A direction in which the library hardly varies says nothing, and must not blow up a new picture.
         deviation = np.maximum(deviation, 0.01 * deviation.max(initial=1e-12) + 1e-12)
-        model = LogisticRegression(
-            C=self.strength, max_iter=self.max_iterations, class_weight="balanced"
-        ).fit((vectors - mean) / deviation, labels)
+        model = LogisticRegression(C=self.strength, max_iter=self.max_iterations, class_weight="balanced")
+        # Matrices this small lose more to threads that wait for a busy core than they gain from them.
+        with threadpool_limits(1):
+            model.fit((vectors - mean) / deviation, labels)
         coefficients, intercepts = model.coef_, model.intercept_
         if len(model.classes_) == 2:  # scikit-learn keeps one row for two categories
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
