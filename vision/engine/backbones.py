@@ -154,12 +154,12 @@ _SPECS = (
     BackboneSpec(
         name="faultnet",
         title="FaultNet (trained on drawn faults, ships with the product)",
-        dimension=960,
+        dimension=512,
         # Trained on 96 to 128 px, but fully convolutional: at 224 px small faults keep more of their pixels.
         input_size=224,
-        channels=1,
-        mean=(0.5,),
-        std=(0.25,),
+        channels=3,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
         resize="resize",
         build=_build_faultnet,
         headless=_pool_faultnet,

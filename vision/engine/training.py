@@ -2,11 +2,12 @@
 
     train(TrainingPlan(minutes=25), pool, out, checkpoint, progress=...)
 
-Same plan with `steps`, same pool and one thread: same weights. With several threads sums are rounded in
-another order, and with `minutes` the number of steps depends on the machine; the weights then differ, the
+The same plan with `steps`, the same pool and the same number of threads on the same machine give the same
+weights to the byte. With `minutes` the number of steps depends on the machine; the weights then differ, the
 quality does not.
 """
 
+import itertools
 import json
 import math
 import os
@@ -21,21 +22,32 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from vision.engine.backbones import get_backbone
-from vision.engine.faultnet import FaultNet
-from vision.engine.synthesis.pool import GENERATOR_VERSION, Pool
-from vision.engine.synthesis.scenes import MASK_SIZE, VIEW_SIZE
-from vision.engine.training_losses import TrainingHeads, mask_targets, training_losses
+from vision.engine.faultnet import FAULTNET_DIMENSION, FaultNet, pooled
+from vision.engine.synthesis.pool import GENERATOR_VERSION, VIEWS, Pool
+from vision.engine.synthesis.scenes import VIEW_SIZE
+from vision.engine.training_losses import (
+    WEIGHTS,
+    TrainingHeads,
+    dense_contrastive_loss,
+    training_losses,
+)
+from vision.engine.training_views import SMALL_VIEW, ViewBatch, draw_batch, match_points, sample_at
 from vision.engine.weight_files import sha256_of
+from vision.engine.whitening import scene_projection
 
-#: Small pictures first: more of them in the same time.
-SMALL_VIEW = 96
+#: Share of the training with small views.
 SMALL_VIEW_SHARE = 0.6
 WARM_UP_SHARE = 0.04
-MASK_STRIDE = 8
 CHECKPOINT_SECONDS = 120
+#: Spots of each scene for the dense contrast.
+POINTS = 24
+#: The weights that are kept are a moving average over about so many steps (1 / (1 - decay)).
+AVERAGE_DECAY = 0.998
+#: Scenes from which the projection is computed at the end.
+PROJECTION_SCENES = 6_000
 
 
 class TrainingError(Exception):
@@ -44,12 +56,12 @@ class TrainingError(Exception):
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train. Exactly one of `steps` and `minutes` is given; a batch is counted in pairs of views."""
+    """How to train. Exactly one of `steps` and `minutes` is given; a batch is counted in scenes."""
 
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0
-    batch: int = 64
+    batch: int = 48
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     threads: int = 2
@@ -88,7 +100,12 @@ class _State:
         torch.manual_seed(plan.seed)
         self.network = FaultNet().to(device, memory_format=torch.channels_last)
         self.heads = TrainingHeads().to(device, memory_format=torch.channels_last)
-        parameters = [*self.network.parameters(), *self.heads.parameters()]
+        self.average = AveragedModel(self.network, avg_fn=_averaged, use_buffers=True)
+        parameters = [
+            *self.network.stem.parameters(),
+            *self.network.stages.parameters(),
+            *self.heads.parameters(),
+        ]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
@@ -106,6 +123,7 @@ class _State:
             "plan": asdict(plan),
             "network": self.network.state_dict(),
             "heads": self.heads.state_dict(),
+            "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -129,8 +147,17 @@ class _State:
             )
         self.network.load_state_dict(content["network"])
         self.heads.load_state_dict(content["heads"])
+        self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.seconds, self.losses = content["step"], content["seconds"], content["losses"]
+
+
+def _averaged(average: Tensor, current: Tensor, updates: Tensor) -> Tensor:
+    """The moving average of weights; at first over few steps, so that the start is soon forgotten."""
+    if not current.is_floating_point():
+        return current
+    decay = min(AVERAGE_DECAY, (1 + updates.item()) / (10 + updates.item()))
+    return torch.lerp(current, average, decay)
 
 
 # What must agree between a checkpoint and the plan that goes on from it.
@@ -150,11 +177,13 @@ def train(
 
     `checkpoint` is written every two minutes and on Ctrl+C, and removed at the end; with `resume` training
     goes on from it.
-    Raises TrainingError when the loss is no longer a number, when the pool is smaller than a batch, or when
-    the checkpoint does not fit.
+    Raises TrainingError when the loss is no longer a number, when half the pool is smaller than a batch, or
+    when the checkpoint does not fit.
     """
-    if len(pool) < plan.batch:
-        raise TrainingError(f"The pool holds {len(pool)} canvases, fewer than a batch of {plan.batch}.")
+    if len(pool) < 2 * plan.batch:
+        raise TrainingError(
+            f"The pool holds {len(pool)} scenes, fewer than two batches of {plan.batch}. Draw more."
+        )
     torch.set_num_threads(plan.threads)
     device = _choose_device(plan.device)
     state = _State(plan, device)
@@ -178,7 +207,9 @@ def train(
     except KeyboardInterrupt:
         state.save(checkpoint, plan)
         raise
-    digest = write_weights(state.network, out, {**asdict(plan), "steps": state.step, "canvases": len(pool)})
+    network = state.average.module.eval()
+    _set_projection(network, pool, device)
+    digest = write_weights(network, out, {**asdict(plan), "steps": state.step, "scenes": len(pool)})
     checkpoint.unlink(missing_ok=True)
     return TrainingResult(out, digest, state.step, dict(state.losses))
 
@@ -206,16 +237,20 @@ def _share_done(plan: TrainingPlan, state: _State) -> float:
     return state.step / plan.steps if plan.steps else state.seconds / (60 * plan.minutes)
 
 
-def _batches(canvases: int, plan: TrainingPlan, first_step: int) -> Iterator[np.ndarray]:
-    """Rows of the batch of each step from `first_step` on, without end; every epoch in another order."""
-    per_epoch = canvases // plan.batch
-    epoch, skipped = divmod(first_step, per_epoch)
-    while True:
-        order = np.random.default_rng([plan.seed, epoch]).permutation(canvases)
-        for number in range(skipped, per_epoch):
-            # Sorted, because the pool lies on disk.
-            yield np.sort(order[number * plan.batch : (number + 1) * plan.batch])
-        epoch, skipped = epoch + 1, 0
+def _batches(scenes: int, plan: TrainingPlan, first_step: int) -> Iterator[np.ndarray]:
+    """Rows of the batch of each step from `first_step` on, without end; every epoch in another order.
+
+    The first epoch sees only the first half of the pool, whose faults are easier.
+    """
+    step = 0
+    for epoch in itertools.count():
+        rows = scenes // 2 if epoch == 0 else scenes
+        order = np.random.default_rng([plan.seed, epoch]).permutation(rows)
+        for start in range(0, rows - plan.batch + 1, plan.batch):
+            if step >= first_step:
+                # Sorted, because the pool lies on disk.
+                yield np.sort(order[start : start + plan.batch])
+            step += 1
 
 
 def _train_step(
@@ -223,19 +258,13 @@ def _train_step(
 ) -> None:
     # A generator of the step's own, so that a resumed training sees the same pictures.
     rng = np.random.default_rng([plan.seed, 1, state.step])
-    views = torch.from_numpy(pool.views[rows]).to(device).flatten(0, 1)[:, None].float() / 255
-    masks = torch.from_numpy(pool.masks[rows]).to(device).flatten(0, 1).float() / 255
-    spec = get_backbone("faultnet")
-    views, masks = _augmented(rng, (views - spec.mean[0]) / spec.std[0], masks)
-    if share < SMALL_VIEW_SHARE:
-        views, masks = _cropped(rng, views, masks)
-    faults = torch.from_numpy(pool.faults[rows].astype(np.int64)).to(device).repeat_interleave(2, 0)
-    families = torch.from_numpy(pool.families[rows].astype(np.int64)).to(device).repeat_interleave(2, 0)
-
+    size = SMALL_VIEW if share < SMALL_VIEW_SHARE else VIEW_SIZE
+    batch = draw_batch(pool, rows, rng, size, device)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.learning_rate * _schedule(share)
-    outputs = state.heads(state.network(views.contiguous(memory_format=torch.channels_last)))
-    losses = training_losses(outputs, families, mask_targets(masks, faults))
+    outputs = state.heads(state.network(batch.views))
+    losses = training_losses(outputs, batch.scenes, batch.families, batch.kinds, batch.masks)
+    losses["dense"] = WEIGHTS["dense"] * _dense_loss(outputs["local"], batch, rng)
     total = sum(losses.values())
     if not torch.isfinite(total):
         raise TrainingError(f"The loss is no number any more at step {state.step}. Lower the learning rate.")
@@ -243,36 +272,39 @@ def _train_step(
     total.backward()
     nn.utils.clip_grad_norm_(state.parameters, 5.0)
     state.optimiser.step()
+    state.average.update_parameters(state.network)
     state.step += 1
     for name, loss in losses.items():
         state.losses[name] = 0.98 * state.losses.get(name, loss.item()) + 0.02 * loss.item()
 
 
+def _dense_loss(local: Tensor, batch: ViewBatch, rng: np.random.Generator) -> Tensor:
+    spots = match_points(batch, POINTS, rng)
+    first = sample_at(local[::VIEWS], spots.first)[spots.inside]
+    second = sample_at(local[1::VIEWS], spots.second)[spots.inside]
+    scenes = torch.arange(len(spots.inside), device=local.device)[:, None].expand_as(spots.inside)
+    return dense_contrastive_loss(first, second, scenes[spots.inside], spots.on_fault[spots.inside])
+
+
+def _set_projection(network: FaultNet, pool: Pool, device: torch.device) -> None:
+    """Compute the projection of the finished network from scenes of the pool, as they were drawn."""
+    spec = get_backbone("faultnet")
+    rows = np.linspace(0, len(pool) - 1, min(PROJECTION_SCENES, len(pool))).astype(int)
+    features = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), 16):
+            pixels = torch.from_numpy(pool.views[rows[start : start + 16]]).to(device).flatten(0, 1)
+            views = (pixels.permute(0, 3, 1, 2).float() / 255 - spec.mean[0]) / spec.std[0]
+            features.append(
+                pooled(network(views.contiguous(memory_format=torch.channels_last))).cpu().numpy()
+            )
+    matrix, offset = scene_projection(
+        np.concatenate(features).reshape(len(rows), VIEWS, -1), FAULTNET_DIMENSION
+    )
+    state = {"weight": torch.from_numpy(matrix.T.copy()), "bias": torch.from_numpy(offset)}
+    network.projection.load_state_dict(state)
+
+
 def _schedule(share: float) -> float:
     """Factor of the learning rate: a short rise, then half a cosine down to zero."""
     return min(1.0, 0.02 + share / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _augmented(rng: np.random.Generator, views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Views mirrored and transposed with their masks, and changed in contrast and brightness.
-
-    Masks come back at the stride of the mask head.
-    """
-    count = len(views)
-    masks = functional.max_pool2d(masks, MASK_SIZE * MASK_STRIDE // VIEW_SIZE)
-    for change in (lambda t: t.flip(3), lambda t: t.flip(2), lambda t: t.transpose(2, 3)):
-        chosen = torch.from_numpy(rng.uniform(size=count) < 0.5).to(views.device)
-        views[chosen] = change(views[chosen])
-        masks[chosen] = change(masks[chosen])
-    contrast = torch.from_numpy(rng.uniform(0.75, 1.3, (count, 1, 1, 1)).astype(np.float32))
-    brightness = torch.from_numpy(rng.normal(0, 0.25, (count, 1, 1, 1)).astype(np.float32))
-    return views * contrast.to(views.device) + brightness.to(views.device), masks
-
-
-def _cropped(rng: np.random.Generator, views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The same small square of all views and masks."""
-    y, x = rng.integers(0, (VIEW_SIZE - SMALL_VIEW) // MASK_STRIDE + 1, 2)
-    side = SMALL_VIEW // MASK_STRIDE
-    masks = masks[:, :, y : y + side, x : x + side]
-    y, x = y * MASK_STRIDE, x * MASK_STRIDE
-    return views[:, :, y : y + SMALL_VIEW, x : x + SMALL_VIEW], masks

@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 
+from vision.engine.synthesis.colours import GREY_SHARE, LUMA, draw_palette
 from vision.engine.synthesis.faults import FAULT_KINDS, draw_fault
 from vision.engine.synthesis.gallery import MATERIALS, NO_FAULT, draw_fault_image
 from vision.engine.synthesis.objects import OBJECT_KINDS, draw_outline
 from vision.engine.synthesis.pool import PoolPlan, make_pool
-from vision.engine.synthesis.scenes import MASK_SIZE, MAX_FAULTS, VIEW_SIZE, draw_canvas, draw_view
+from vision.engine.synthesis.scenes import (
+    MASK_SIZE,
+    VIEW_SIZE,
+    Canvas,
+    draw_canvas,
+    draw_scene,
+    draw_view,
+)
 from vision.engine.synthesis.sources import FieldBank, FreshFields
 from vision.engine.synthesis.textures import FAMILIES, FAMILY_CYCLE, draw_material, material_family
 
@@ -40,9 +48,32 @@ def test_banks_of_other_seeds_keep_the_family_of_each_row(bank):
 
 def test_a_saved_bank_draws_the_same_canvases(bank, tmp_path):
     bank.save(tmp_path)
-    drawn, again = (draw_canvas(np.random.default_rng(3), b) for b in (bank, FieldBank.load(tmp_path)))
+    loaded = FieldBank.load(tmp_path)
+    scene = draw_scene(np.random.default_rng(2), bank)
+    drawn, again = (draw_canvas(np.random.default_rng(3), b, scene) for b in (bank, loaded))
     assert np.array_equal(drawn.image, again.image)
-    assert drawn.faults == again.faults
+    assert np.array_equal(drawn.mask, again.mask)
+
+
+def test_easy_scenes_have_no_faint_faults(bank):
+    rng = np.random.default_rng(0)
+    faintest = {
+        difficulty: min(abs(a) for _ in range(200) for a in draw_scene(rng, bank, difficulty).amplitudes)
+        for difficulty in (0.0, 1.0)
+    }
+    assert faintest[0.0] > 40 > 20 > faintest[1.0]
+
+
+def test_colour_is_laid_over_without_changing_the_brightness():
+    grey = draw_material(3, 1)[0].astype(np.float32)
+    rng = np.random.default_rng(0)
+    palettes = [draw_palette(rng, 1) for _ in range(200)]
+    coloured = [palette for palette in palettes if palette.base.any()]
+    assert len(coloured) / len(palettes) == pytest.approx(1 - GREY_SHARE, abs=0.1)
+    image = coloured[0].lay_over(grey)
+    assert np.ptp(image, axis=2).max() > 2
+    assert np.allclose(image @ LUMA, grey, atol=0.01)
+    assert any(palette.faults[0].any() for palette in coloured)
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
@@ -84,34 +115,38 @@ def test_an_outline_has_an_inside_and_an_outside(kind):
     assert 0.02 < outline.mean() < 0.95
 
 
-def test_views_of_one_canvas_differ_but_are_repeatable(bank):
-    canvas = draw_canvas(np.random.default_rng(5), bank)
+@pytest.fixture
+def canvas(bank) -> Canvas:
+    return draw_canvas(np.random.default_rng(5), bank, draw_scene(np.random.default_rng(5), bank))
+
+
+def test_views_of_one_canvas_differ_but_are_repeatable(canvas):
     rng, same = np.random.default_rng(6), np.random.default_rng(6)
-    first, masks = draw_view(rng, canvas)
-    second, _ = draw_view(rng, canvas)
-    assert first.shape == (VIEW_SIZE, VIEW_SIZE)
-    assert first.dtype == masks.dtype == np.uint8
-    assert masks.shape == (MAX_FAULTS, MASK_SIZE, MASK_SIZE)
+    first, mask, place = draw_view(rng, canvas)
+    second, _, _ = draw_view(rng, canvas)
+    assert first.shape == (VIEW_SIZE, VIEW_SIZE, 3)
+    assert first.dtype == mask.dtype == np.uint8
+    assert mask.shape == (MASK_SIZE, MASK_SIZE)
+    assert place.shape == (2, 3)
     assert not np.array_equal(first, second)
     assert np.array_equal(first, draw_view(same, canvas)[0])
 
 
-def test_a_mask_moves_with_its_view(bank):
+def test_a_mask_moves_with_its_view():
     """A bright square as the fault: the view must be bright where the moved mask is."""
     rng = np.random.default_rng(7)
-    canvas = draw_canvas(rng, bank)
     mask = np.zeros((160, 160), np.float32)
     mask[30:70, 50:100] = 1
-    marked = type(canvas)(40 + 160 * mask, canvas.material, (0,), (mask,))
+    marked = Canvas(np.repeat(40 + 160 * mask[..., None], 3, axis=2), mask)
     for _ in range(5):
-        view, masks = draw_view(rng, marked)
-        small = view.reshape(MASK_SIZE, 4, MASK_SIZE, 4).mean((1, 3))
-        inside, outside = small[masks[0] > 250], small[masks[0] == 0]
+        view, seen, _ = draw_view(rng, marked)
+        small = view.reshape(MASK_SIZE, 4, MASK_SIZE, 4, 3).mean((1, 3, 4))
+        inside, outside = small[seen > 250], small[seen == 0]
         assert abs(inside.mean() - outside.mean()) > 3 * outside.std() / 2
 
 
 def test_a_pool_is_the_same_for_any_number_of_workers_and_is_drawn_once(tmp_path):
-    plan = PoolPlan(canvases=500, materials=len(FAMILY_CYCLE), pieces=1, seed=2)
+    plan = PoolPlan(scenes=500, materials=len(FAMILY_CYCLE), pieces=1, seed=2)
     seen = []
 
     def progress(stage, done, total):
@@ -120,21 +155,22 @@ def test_a_pool_is_the_same_for_any_number_of_workers_and_is_drawn_once(tmp_path
     one = make_pool(plan, tmp_path / "one", workers=1, progress=progress)
     assert seen[-1] == ("Drawing views", 2, 2)
     two = make_pool(plan, tmp_path / "two", workers=2, progress=progress)
-    for name in ("views", "masks", "faults", "families"):
+    for name in ("views", "masks", "places", "faults", "families"):
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
     assert len(one) == 500
     assert set(np.unique(one.families)) <= set(range(len(FAMILIES)))
     assert one.faults.min() == -1
     assert one.faults.max() < len(FAULT_KINDS)
-    empty = one.masks.max((1, 3, 4)) == 0
-    assert np.all(empty[one.faults < 0]), "a slot without a fault has no mask"
+    flawless = (one.faults < 0).all(1)
+    assert one.masks[flawless].max() == 0, "a scene without a fault has no mask"
+    assert (one.masks[~flawless].max((1, 2, 3)) > 0).mean() > 0.9
     seen.clear()
     make_pool(plan, tmp_path / "one", workers=1, progress=progress)
     assert seen == []
 
 
 def test_an_unfinished_pool_is_drawn_again(tmp_path):
-    plan = PoolPlan(canvases=250, materials=2, pieces=1)
+    plan = PoolPlan(scenes=250, materials=2, pieces=1)
     make_pool(plan, tmp_path / "pool", workers=1, progress=lambda *_: None)
     (tmp_path / "pool" / "pool.json").unlink()
     (tmp_path / "pool" / "views.npy").write_bytes(b"half")
@@ -144,7 +180,7 @@ def test_an_unfinished_pool_is_drawn_again(tmp_path):
 
 def test_a_pool_counts_in_whole_chunks():
     with pytest.raises(ValueError, match="multiple of 250"):
-        PoolPlan(canvases=300)
+        PoolPlan(scenes=300)
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)

@@ -13,31 +13,36 @@ from vision.engine.backbones import build_network, get_backbone
 from vision.engine.faultnet import FaultNet
 from vision.engine.synthesis.faults import FAULT_KINDS
 from vision.engine.synthesis.pool import Pool
-from vision.engine.synthesis.scenes import draw_canvas, draw_view
+from vision.engine.synthesis.scenes import draw_canvas, draw_scene, draw_view
 from vision.engine.synthesis.sources import FieldBank
-from vision.engine.synthesis.textures import FAMILY_CYCLE, material_family
+from vision.engine.synthesis.textures import FAMILIES, FAMILY_CYCLE, material_family
 from vision.engine.training import TrainingError, TrainingPlan, train
 from vision.engine.training_losses import (
+    TEMPERATURE,
     TrainingHeads,
     contrastive_loss,
-    mask_targets,
+    dense_contrastive_loss,
     training_losses,
 )
 
-PLAN = TrainingPlan(steps=6, batch=8, threads=1, device="cpu")
+PLAN = TrainingPlan(steps=6, batch=6, threads=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
     bank = FieldBank.draw(len(FAMILY_CYCLE), 1, seed=3)
     rng = np.random.default_rng(9)
-    canvases = [draw_canvas(rng, bank) for _ in range(40)]
-    drawn = [[draw_view(rng, canvas) for _ in range(2)] for canvas in canvases]
+    scenes = [draw_scene(rng, bank) for _ in range(40)]
+    drawn = []
+    for scene in scenes:
+        canvas, twin = (draw_canvas(rng, bank, scene) for _ in range(2))
+        drawn.append([draw_view(rng, shown) for shown in (canvas, canvas, twin)])
     return Pool(
-        views=np.array([[view for view, _ in pair] for pair in drawn]),
-        masks=np.array([[masks for _, masks in pair] for pair in drawn]),
-        faults=np.array([(*canvas.faults, -1, -1)[:2] for canvas in canvases], np.int8),
-        families=np.array([material_family(canvas.material) for canvas in canvases], np.int8),
+        views=np.array([[view for view, _, _ in views] for views in drawn]),
+        masks=np.array([[mask for _, mask, _ in views] for views in drawn]),
+        places=np.array([[place for _, _, place in views[:2]] for views in drawn]),
+        faults=np.array([(*scene.faults, -1, -1)[:2] for scene in scenes], np.int8),
+        families=np.array([material_family(scene.material) for scene in scenes], np.int8),
     )
 
 
@@ -56,7 +61,7 @@ def test_training_lowers_the_contrastive_loss_and_writes_loadable_weights(pool, 
     with safe_open(result.weights, "pt") as file:
         notes = json.loads(file.metadata()["training"])
     assert notes["steps"] == 40
-    assert notes["canvases"] == 40
+    assert notes["scenes"] == 40
     assert not (tmp_path / "net.checkpoint").exists()
 
 
@@ -104,13 +109,13 @@ def test_a_missing_or_damaged_checkpoint_is_refused(pool, tmp_path, content):
         train(PLAN, pool, tmp_path / "net.safetensors", checkpoint, resume=True)
 
 
-def test_a_pool_smaller_than_a_batch_is_refused(pool, tmp_path):
-    with pytest.raises(TrainingError, match="40 canvases, fewer than a batch of 64"):
-        train(replace(PLAN, batch=64), pool, tmp_path / "net.safetensors", tmp_path / "net.checkpoint")
+def test_a_pool_smaller_than_two_batches_is_refused(pool, tmp_path):
+    with pytest.raises(TrainingError, match="40 scenes, fewer than two batches of 32"):
+        train(replace(PLAN, batch=32), pool, tmp_path / "net.safetensors", tmp_path / "net.checkpoint")
 
 
 def test_training_stops_after_its_minutes(pool, tmp_path):
-    plan = TrainingPlan(minutes=0.002, batch=8, threads=1, device="cpu")
+    plan = TrainingPlan(minutes=0.002, batch=6, threads=2, device="cpu")
     shares = []
     train(plan, pool, tmp_path / "n", tmp_path / "c", progress=lambda state: shares.append(state.share))
     assert shares[-1] == 1
@@ -128,49 +133,66 @@ def test_a_plan_has_either_steps_or_minutes(length):
         TrainingPlan(**length)
 
 
+def unit_rows(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    vectors = rng.normal(size=shape)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
 def test_the_contrastive_loss_is_the_formula_of_the_paper():
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(6, 4))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    similarity = np.exp(vectors @ vectors.T / 0.15)
+    vectors = unit_rows(np.random.default_rng(0), 6, 4)
+    scenes = [0, 0, 0, 1, 1, 1]
+    similarity = np.exp(vectors @ vectors.T / TEMPERATURE)
     expected = []
     for row in range(6):
         others = [column for column in range(6) if column != row]
-        expected.append(-np.log(similarity[row, row ^ 1] / similarity[row, others].sum()))
-    loss = contrastive_loss(torch.from_numpy(vectors))
+        partners = [column for column in others if scenes[column] == scenes[row]]
+        logs = [np.log(similarity[row, partner] / similarity[row, others].sum()) for partner in partners]
+        expected.append(-np.mean(logs))
+    loss = contrastive_loss(torch.from_numpy(vectors), torch.tensor(scenes))
     assert loss.item() == pytest.approx(np.mean(expected), rel=1e-6)
 
 
-def test_mask_targets_put_each_fault_in_its_own_plane():
-    masks = torch.rand(2, 2, 4, 4)
-    target = mask_targets(masks, torch.tensor([[3, 0], [5, -1]]))
-    assert target.shape == (2, len(FAULT_KINDS), 4, 4)
-    torch.testing.assert_close(target[0, 3], masks[0, 0])
-    torch.testing.assert_close(target[0, 0], masks[0, 1])
-    torch.testing.assert_close(target[1, 5], masks[1, 0])
-    assert target[1].sum() == masks[1, 0].sum()
+def test_dense_contrast_leaves_spots_of_one_surface_alone():
+    """Rows 0 and 1 are one scene's surface, row 2 its fault, row 3 another scene."""
+    first, second = (torch.from_numpy(unit_rows(np.random.default_rng(n), 4, 5)) for n in (1, 2))
+    scenes, on_fault = torch.tensor([0, 0, 0, 1]), torch.tensor([0.0, 0.05, 0.9, 0.0])
+    similarity = np.exp((first @ second.T).numpy() / TEMPERATURE)
+    seen = np.array([[1, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]])
+    expected = [
+        -np.log(matrix[row, row] / (matrix[row] * seen[row]).sum())
+        for matrix in (similarity, similarity.T)
+        for row in range(4)
+    ]
+    loss = dense_contrastive_loss(first, second, scenes, on_fault)
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-6)
 
 
 def test_perfect_predictions_cost_almost_nothing_and_wrong_ones_much():
-    target = torch.zeros(2, len(FAULT_KINDS), 12, 12)
-    target[:, 2, 3:6, 3:6] = 1
-    families = torch.tensor([1, 1])
-    shape = TrainingHeads()(
-        [torch.rand(2, c, 96 // s, 96 // s) for c, s in zip((32, 64, 128, 256), (4, 8, 16, 32), strict=True)]
-    )
-    assert shape["mask"].shape == target.shape
+    masks = torch.zeros(4, 12, 12)
+    masks[:2, 3:6, 3:6] = 1
+    families, scenes = torch.tensor([1, 1, 3, 3]), torch.tensor([0, 0, 1, 1])
+    kinds = torch.zeros(4, len(FAULT_KINDS))
+    kinds[:2, 2] = 1
+    stages = [
+        torch.rand(4, channels, 96 // stride, 96 // stride)
+        for channels, stride in zip((32, 64, 128, 256), (4, 8, 16, 32), strict=True)
+    ]
+    shapes = TrainingHeads()(stages)
+    assert shapes["mask"].shape == (4, 1, 12, 12)
+    assert shapes["local"].shape == (4, 64, 12, 12)
 
     def cost(sign: int) -> dict[str, float]:
         outputs = {
-            "projection": functional.normalize(torch.ones(2, 8), dim=1),
-            "family": sign * 10 * functional.one_hot(families, shape["family"].shape[1]).float(),
-            "fault": sign * 20 * (target.amax((2, 3)) - 0.5),
-            "mask": sign * 40 * (target - 0.5),
+            "projection": functional.one_hot(scenes if sign > 0 else torch.tensor([0, 1, 0, 1]), 8).float(),
+            "family": sign * 10 * functional.one_hot(families, len(FAMILIES)).float(),
+            "fault": sign * 20 * (kinds - 0.5),
+            "mask": sign * 40 * (masks[:, None] - 0.5),
         }
-        return {name: loss.item() for name, loss in training_losses(outputs, families, target).items()}
+        losses = training_losses(outputs, scenes, families, kinds, masks)
+        return {name: loss.item() for name, loss in losses.items()}
 
     right, wrong = cost(1), cost(-1)
-    assert right["mask_entropy"] < 0.01 < wrong["mask_entropy"]
+    assert right["mask"] < 0.01 < wrong["mask"]
     assert right["fault"] < 0.01 < wrong["fault"]
-    assert right["mask_overlap"] < wrong["mask_overlap"]
+    assert right["contrast"] < 0.01 < wrong["contrast"]
     assert right["family"] < wrong["family"]

@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from vision.engine.backbones import build_network, get_backbone
 from vision.engine.weight_files import find_weights, sha256_of
 
-TINY = ["--canvases", "250", "--materials", "3", "--threads", "1", "--device", "cpu"]
+TINY = ["--scenes", "250", "--materials", "3", "--threads", "1", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_out_names_another_place(data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--steps", "1", "--canvases", "300"], "multiple of 250"),
+        (["--steps", "1", "--scenes", "300"], "multiple of 250"),
         (["--steps", "0"], "more than 0"),
         (["--minutes", "-1"], "more than 0"),
         (["--steps", "1", "--resume", "/nowhere/net.checkpoint"], "no readable checkpoint"),

@@ -14,31 +14,31 @@ from vision.engine.weight_files import weights_folder
 
 class Command(BaseCommand):
     help = (
-        "Train FaultNet on drawn pictures. It takes no photographs and no network: half an hour on two "
-        "processor cores, 5 GB of disk for the pictures."
+        "Train FaultNet on drawn pictures. It takes no photographs and no network: an hour on two "
+        "processor cores, 10 GB of disk for the pictures."
     )
 
     def add_arguments(self, parser):
         length = parser.add_mutually_exclusive_group()
-        length.add_argument("--minutes", type=float, help="Train for so long (default: 30).")
+        length.add_argument("--minutes", type=float, help="Train for so long (default: 45).")
         length.add_argument("--steps", type=int, help="Train so many steps: repeatable on any machine.")
         parser.add_argument("--seed", type=int, default=0, help="Seed of the pictures and the network.")
-        parser.add_argument("--canvases", type=int, default=100_000, help="Scenes to draw, in 250s.")
-        parser.add_argument("--materials", type=int, default=1_200, help="Materials to draw them from.")
+        parser.add_argument("--scenes", type=int, default=60_000, help="Scenes to draw, in 250s.")
+        parser.add_argument("--materials", type=int, default=1_800, help="Materials to draw them from.")
         parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
         parser.add_argument("--out", type=Path, help="Where to write the weights (.safetensors).")
         parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="Go on from this checkpoint.")
 
-    def handle(self, *, minutes, steps, seed, canvases, materials, threads, device, out, resume, **options):
+    def handle(self, *, minutes, steps, seed, scenes, materials, threads, device, out, resume, **options):
         folder = settings.FAULTDIAG_DATA / "training"
         out = out or weights_folder(settings.FAULTDIAG_DATA) / "faultnet.safetensors"
         checkpoint = resume or folder / f"faultnet-seed{seed}.checkpoint"
         if steps is None and minutes is None:
-            minutes = 30
+            minutes = 45
         try:
             plan = TrainingPlan(steps=steps, minutes=minutes, seed=seed, threads=threads, device=device)
-            pool_plan = PoolPlan(canvases=canvases, materials=materials, seed=seed)
+            pool_plan = PoolPlan(scenes=scenes, materials=materials, seed=seed)
             pool = _draw(pool_plan, folder / f"pool-seed{seed}", threads)
             result = _train(plan, pool, out, checkpoint, resume=resume is not None)
         except (ValueError, TrainingError) as error:
