@@ -103,7 +103,7 @@ class MatchedPoints:
 
 
 def match_points(batch: ViewBatch, per_scene: int, rng: np.random.Generator) -> MatchedPoints:
-    """Random spots of the first views, more often on faults than beside them, and their places in the second."""
+    """Random spots of the first views, more often on faults than beside, and their places in the second."""
     size, device = batch.views.shape[-1], batch.views.device
     masks = batch.masks[::VIEWS]
     weights = (1 + _FAULT_WEIGHT * masks).flatten(1)

@@ -21,7 +21,7 @@ def scene_projection(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The projection from (scenes, views, d) features, at least two views of each scene.
 
-    Returns matrix (d, dimension) and offset (dimension,), float32: an embedding is features @ matrix + offset.
+    Returns matrix (d, dimension) and offset (dimension,), float32; embeddings are features @ matrix + offset.
     With fewer scenes than dimensions the last directions are arbitrary, and weighed lightly.
     Raises ValueError for fewer than two scenes or views, or for fewer numbers than dimensions.
     """

@@ -40,7 +40,7 @@ Progress = Callable[[str, float, float], None]
 class PoolPlan:
     """What a pool is made of. `scenes` is a multiple of 250."""
 
-    scenes: int = 60_000
+    scenes: int = 54_000
     materials: int = 1_800
     pieces: int = 6
     seed: int = 0

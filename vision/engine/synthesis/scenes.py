@@ -121,7 +121,7 @@ def _placement(rng: Generator) -> np.ndarray:
 
 
 def _photographed(rng: Generator, image: np.ndarray) -> np.ndarray:
-    """Light gradient, vignetting, contrast, gamma, white balance, blur, noise; rarely, in grey, a negative."""
+    """Light gradient, vignetting, contrast, gamma, white balance, blur, noise; rarely a negative, if grey."""
     is_grey = not np.ptp(image, axis=2).any()
     if is_grey:
         image = image[..., :1]

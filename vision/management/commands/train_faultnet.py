@@ -23,7 +23,7 @@ class Command(BaseCommand):
         length.add_argument("--minutes", type=float, help="Train for so long (default: 45).")
         length.add_argument("--steps", type=int, help="Train so many steps: repeatable on any machine.")
         parser.add_argument("--seed", type=int, default=0, help="Seed of the pictures and the network.")
-        parser.add_argument("--scenes", type=int, default=60_000, help="Scenes to draw, in 250s.")
+        parser.add_argument("--scenes", type=int, default=54_000, help="Scenes to draw, in 250s.")
         parser.add_argument("--materials", type=int, default=1_800, help="Materials to draw them from.")
         parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
