@@ -16,8 +16,9 @@ STAGE_CHANNELS = (32, 64, 128, 256)
 STAGE_BLOCKS = (1, 1, 2, 1)
 #: Numbers that all stages are pooled to: mean and standard deviation of every channel.
 POOLED = 2 * sum(STAGE_CHANNELS)
-#: Numbers in an embedding.
-FAULTNET_DIMENSION = 512
+#: Numbers in an embedding that come from each stage, and all of them.
+STAGE_DIMENSIONS = (48, 96, 160, 208)
+FAULTNET_DIMENSION = sum(STAGE_DIMENSIONS)
 #: Luma (ITU-R BT.601) and two differences of colour, from red, green and blue.
 _OPPONENT = ((0.299, 0.587, 0.114), (1.0, -0.5, -0.5), (0.0, 1.0, -1.0))
 
@@ -55,8 +56,8 @@ class FaultNet(nn.Module):
 
     Takes (n, 3, h, w) float32 RGB, normalised as its entry in `backbones` says, h and w from 64 to 512
     pixels; a grey picture has three equal channels. Returns the maps of the stages, (n, 32, h/4, w/4) to
-    (n, 256, h/32, w/32), rounded up. `projection` turns what `pooled` makes of them into the embedding; it is
-    not trained with the rest, but computed from it at the end (see `whitening`).
+    (n, 256, h/32, w/32), rounded up. `projection` turns what `pooled` makes of them into the embedding, stage
+    by stage; it is not trained with the rest, but computed from it at the end (see `whitening`).
     """
 
     def __init__(self) -> None:
@@ -91,8 +92,7 @@ class FaultNet(nn.Module):
 def pooled(maps: list[Tensor]) -> Tensor:
     """Mean and standard deviation of every channel of all stages: (n, 960) float32.
 
-    The square root keeps the few strong channels from ruling the rest, and every stage is scaled to the same
-    length, so fine texture counts as much as coarse shape.
+    The square root keeps the few strong channels from ruling the rest, and every stage is scaled to length 1.
     """
     blocks = []
     for stage_map in maps:
@@ -105,11 +105,16 @@ def pooled(maps: list[Tensor]) -> Tensor:
 
 
 class FaultNetEmbedding(nn.Module):
-    """Pictures to vectors: takes what FaultNet takes, returns (n, 512) float32 of unit length."""
+    """Pictures to vectors: takes what FaultNet takes, returns (n, 512) float32 of unit length.
+
+    Every stage has the same share of a vector, so fine texture counts as much as coarse shape.
+    """
 
     def __init__(self, network: FaultNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return functional.normalize(self.network.projection(pooled(self.network(pictures))), dim=1)
+        projected = self.network.projection(pooled(self.network(pictures)))
+        blocks = [functional.normalize(block, dim=1) for block in projected.split(STAGE_DIMENSIONS, dim=1)]
+        return functional.normalize(torch.cat(blocks, dim=1), dim=1)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vision.engine.backbones import get_backbone
-from vision.engine.faultnet import FAULTNET_DIMENSION, FaultNet, pooled
+from vision.engine.faultnet import STAGE_CHANNELS, STAGE_DIMENSIONS, FaultNet, pooled
 from vision.engine.synthesis.pool import GENERATOR_VERSION, VIEWS, Pool
 from vision.engine.synthesis.scenes import VIEW_SIZE
 from vision.engine.training_losses import (
@@ -298,11 +298,13 @@ def _set_projection(network: FaultNet, pool: Pool, device: torch.device) -> None
             features.append(
                 pooled(network(views.contiguous(memory_format=torch.channels_last))).cpu().numpy()
             )
-    matrix, offset = scene_projection(
-        np.concatenate(features).reshape(len(rows), VIEWS, -1), FAULTNET_DIMENSION
-    )
-    state = {"weight": torch.from_numpy(matrix.T.copy()), "bias": torch.from_numpy(offset)}
-    network.projection.load_state_dict(state)
+    blocks = np.split(np.concatenate(features), np.cumsum([2 * c for c in STAGE_CHANNELS])[:-1], axis=1)
+    weights, offsets = [], []
+    for block, dimension in zip(blocks, STAGE_DIMENSIONS, strict=True):
+        matrix, offset = scene_projection(block.reshape(len(rows), VIEWS, -1), dimension)
+        weights.append(torch.from_numpy(matrix.T))
+        offsets.append(torch.from_numpy(offset))
+    network.projection.load_state_dict({"weight": torch.block_diag(*weights), "bias": torch.cat(offsets)})
 
 
 def _schedule(share: float) -> float:
