@@ -125,5 +125,7 @@ def draw_bed(name: str, rng: Generator) -> Bed:
     zoom = DRAWN_SIZE / FIELD_SIZE
     turn = cv2.getRotationMatrix2D((FIELD_SIZE / 2,) * 2, float(rng.normal(0, 6)), zoom * 1.05)
     turn[:, 2] += (DRAWN_SIZE - FIELD_SIZE) / 2
-    both = cv2.warpAffine(both, turn, (DRAWN_SIZE,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    both = cv2.warpAffine(
+        both, turn, (DRAWN_SIZE,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     return both[..., 0], np.ascontiguousarray(both[..., 1:])

@@ -1,4 +1,4 @@
-"""Forms of the gallery's parts: outline and relief of each, always the same, as a drawing office would fix it."""
+"""Forms of the gallery's parts: outline and relief of each, always the same, as a drawing would fix them."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,6 +13,11 @@ from vision.engine.synthesis.shapes import fill
 DRAWN_SIZE = 512
 _CENTRE = np.array([DRAWN_SIZE / 2, DRAWN_SIZE / 2])
 _UPRIGHT_CORNER = np.pi / 4
+
+
+def _at(x: float, y: float) -> np.ndarray:
+    """A place, given from the middle."""
+    return _CENTRE + np.array([x, y])
 
 
 class _Blank:
@@ -82,16 +87,16 @@ def _gear(blank: _Blank) -> None:
     for place in around(5, 119, 0.3):
         blank.cut(circle(20, place))
     blank.cut(circle(44))
-    blank.cut(rounded_box(22, 24, 2, _CENTRE + [0, -46]))
+    blank.cut(rounded_box(22, 24, 2, _at(0, -46)))
 
 
 def _bracket(blank: _Blank) -> None:
     blank.add(rounded_box(452, 316, 26))
     for x in (-182, 182):
         for y in (-114, 114):
-            blank.bore(_CENTRE + [x, y], 17)
-    blank.cut(rounded_box(150, 34, 17, _CENTRE + [0, 96]))
-    blank.raise_face(rounded_box(370, 12, 6, _CENTRE + [0, -118]), 5, 5)
+            blank.bore(_at(x, y), 17)
+    blank.cut(rounded_box(150, 34, 17, _at(0, 96)))
+    blank.raise_face(rounded_box(370, 12, 6, _at(0, -118)), 5, 5)
 
 
 def _bearing_ring(blank: _Blank) -> None:
@@ -114,7 +119,7 @@ def _impeller(blank: _Blank) -> None:
         blank.raise_face(np.concatenate([inner, outer[::-1]]), 15, 3)
     blank.raise_face(circle(74), 14, 4)
     blank.cut(circle(32))
-    blank.cut(rounded_box(16, 18, 2, _CENTRE + [0, -33]))
+    blank.cut(rounded_box(16, 18, 2, _at(0, -33)))
 
 
 def _flange(blank: _Blank) -> None:
@@ -127,7 +132,7 @@ def _flange(blank: _Blank) -> None:
     blank.raise_face(circle(112), -14, 6)
     blank.raise_face(circle(66), 12, 4)
     for angle in np.arange(6) * np.pi / 3 + np.pi / 6:
-        blank.raise_face(_turned(rounded_box(66, 10, 5, _CENTRE + [96, 0]), angle), 8, 3)
+        blank.raise_face(_turned(rounded_box(66, 10, 5, _at(96, 0)), angle), 8, 3)
     blank.cut(circle(36))
 
 
@@ -143,7 +148,7 @@ def _seal_plate(blank: _Blank) -> None:
     blank.raise_face(circle(118), 3, 1.5)
     for x in (-142, 142):
         for y in (-142, 142):
-            blank.cut(circle(16, _CENTRE + [x, y]))
+            blank.cut(circle(16, _at(x, y)))
     blank.cut(circle(62))
 
 
@@ -152,11 +157,11 @@ def _housing(blank: _Blank) -> None:
     blank.raise_face(rounded_box(394, 274, 28), -8, 3)
     for x in (-160, 160):
         for y in (-100, 100):
-            blank.raise_face(circle(26, _CENTRE + [x, y]), 9, 2.5)
-            blank.raise_face(circle(10, _CENTRE + [x, y]), -14, 2)
+            blank.raise_face(circle(26, _at(x, y)), 9, 2.5)
+            blank.raise_face(circle(10, _at(x, y)), -14, 2)
     for x in (-48, 0, 48):
-        blank.raise_face(rounded_box(10, 150, 5, _CENTRE + [x, 30]), 5, 2)
-    blank.cut(rounded_box(120, 26, 8, _CENTRE + [0, -96]))
+        blank.raise_face(rounded_box(10, 150, 5, _at(x, 30)), 5, 2)
+    blank.cut(rounded_box(120, 26, 8, _at(0, -96)))
 
 
 def _mat(blank: _Blank) -> None:

@@ -62,8 +62,10 @@ def draw_fault_image(
     picture = expose(rng, scene)
     shrinking = cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_CUBIC
     picture = cv2.resize(picture, (size, size), interpolation=shrinking)
-    mask = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_LINEAR)
-    return picture, np.clip(mask, 0, 1)
+    mask = cv2.resize(
+        mask, (size, size), interpolation=cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_LINEAR
+    )
+    return np.ascontiguousarray(picture), np.clip(mask, 0, 1)
 
 
 def _draw_part(rng: Generator, product: Product) -> Part:

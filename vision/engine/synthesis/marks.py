@@ -1,4 +1,4 @@
-"""What each kind of fault does to a part of the gallery: its relief, colour and gloss, from the fault's mask."""
+"""What each kind of fault does to a part of the gallery where its mask is: relief, colour and gloss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _TEMPER = np.array(
 )
 #: Chips, flakes, tape, seal residue, swarf, splinters.
 _MATTER = np.array(
-    [[0.66, 0.67, 0.69], [0.62, 0.47, 0.12], [0.10, 0.30, 0.16], [0.52, 0.10, 0.08], [0.07, 0.07, 0.08],
+    [[0.66, 0.67, 0.69], [0.62, 0.47, 0.12], [0.12, 0.26, 0.16], [0.40, 0.12, 0.09], [0.07, 0.07, 0.08],
      [0.72, 0.71, 0.67], [0.50, 0.36, 0.20]],
     np.float32,
 )  # fmt: skip
@@ -210,7 +210,10 @@ def _scale(made: _Stroke) -> None:
         gloss = 0.45
     elif part.product.rusts:
         share = np.clip(0.5 + 0.5 * flakes, 0, 1)[..., None]
-        colour, gloss = made.toned(_RUST * share + np.array([0.50, 0.27, 0.09]) * (1 - share), fine, 0.25), 0.05
+        colour, gloss = (
+            made.toned(_RUST * share + np.array([0.50, 0.27, 0.09]) * (1 - share), fine, 0.25),
+            0.05,
+        )
     else:
         lime = np.array([0.66, 0.64, 0.58], np.float32) if part.is_dark else np.array([0.46, 0.38, 0.27])
         colour, gloss = made.toned(lime.astype(np.float32), fine + flakes, 0.14), 0.05

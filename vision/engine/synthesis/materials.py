@@ -102,7 +102,7 @@ def _cast(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """The skin that moulding sand leaves."""
     bumps = filtered_noise(rng, _band(60, 0.5))
     sand = grain(rng, 1.2)
-    return bumps + 0.7 * sand, 1 + 0.05 * sand + 0.07 * clouds(rng, 1.8)
+    return 0.7 * bumps + 0.8 * sand, 1 + 0.05 * sand + 0.07 * clouds(rng, 1.8)
 
 
 def _smooth(rng: Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ _SHARES = {
     "fray": (0.004, 0.05),
     "crazing": (0.06, 0.35),
     "uneven": (0.05, 0.35),
-    "foreign": (0.006, 0.05),
+    "foreign": (0.006, 0.035),
 }
 _ANY_SHARE = (0.004, 0.25)
 #: Share of a fault that lies on the part when it belongs to the outline, from and to.
@@ -113,7 +113,7 @@ def _moved_onto(
 def _place_for(
     rng: Generator, piece: np.ndarray, inside: np.ndarray, low: float, high: float
 ) -> np.ndarray | None:
-    """Row and column of the piece's corner such that the wanted share of it lies on the part; None if none."""
+    """Row and column of the piece's corner so that the wanted share lies on the part; None if none."""
     coarse = cv2.resize(inside, None, fx=1 / _COARSE, fy=1 / _COARSE, interpolation=cv2.INTER_AREA)
     sides = [max(1, round(side / _COARSE)) for side in piece.shape[::-1]]
     small = cv2.resize(piece, sides, interpolation=cv2.INTER_AREA)
