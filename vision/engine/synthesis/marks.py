@@ -151,7 +151,7 @@ def _stain(made: _Stroke) -> None:
         tint = np.array([0.30, 0.20, 0.08], np.float32)
         if part.is_dark:
             tint = np.array([0.40, 0.34, 0.22], np.float32)
-        part.paint(mask, made.toned(tint, slow, 0.12), rng.uniform(0.42, 0.6))
+        part.paint(mask, made.toned(tint, slow, 0.12), rng.uniform(0.5, 0.66))
         part.paint(edge, tint * 0.6, 0.35)
         part.height = part.height * (1 - 0.3 * mask)
         part.gloss = part.gloss + 0.5 * mask
@@ -160,7 +160,7 @@ def _stain(made: _Stroke) -> None:
         if part.is_dark:
             tint = np.array([0.55, 0.54, 0.50], np.float32)
         drops = np.clip(0.75 + 0.4 * slow, 0.1, 1.2)
-        part.paint(mask * drops, made.toned(tint, grain(rng, 1.2, 8), 0.10), rng.uniform(0.25, 0.45))
+        part.paint(mask * drops, made.toned(tint, grain(rng, 1.2, 8), 0.10), rng.uniform(0.38, 0.55))
         part.paint(edge * drops, tint * 0.8, rng.uniform(0.5, 0.7))
         part.gloss = part.gloss * (1 - 0.5 * mask)
 
