@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from vision.engine.synthesis import marks
 from vision.engine.synthesis.faults import FAULT_KINDS, draw_fault
+from vision.engine.synthesis.forms import draw_form
 from vision.engine.synthesis.gallery import MATERIALS, NO_FAULT, draw_fault_image
 from vision.engine.synthesis.objects import OBJECT_KINDS, draw_outline
+from vision.engine.synthesis.placing import place_fault
 from vision.engine.synthesis.pool import PoolPlan, make_pool
 from vision.engine.synthesis.scenes import MASK_SIZE, MAX_FAULTS, VIEW_SIZE, draw_canvas, draw_view
 from vision.engine.synthesis.sources import FieldBank, FreshFields
@@ -157,6 +160,27 @@ def test_a_photograph_shows_its_fault_inside_its_mask(kind):
     assert mask.dtype == np.float32
     assert np.array_equal(picture, again)
     assert 0 < (mask > 0.3).mean() < 0.5
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_fault_of_a_photograph_shows_where_its_mask_is(kind, monkeypatch):
+    """Against the same photograph without the mark: light and noise are the same."""
+    marked, mask = draw_fault_image(kind, 5, material="ceramic_tile")
+    monkeypatch.setitem(marks.MARKS, kind, lambda made: None)
+    plain, _ = draw_fault_image(kind, 5, material="ceramic_tile")
+    change = np.abs(marked.astype(np.float32) - plain).mean(2)
+    assert change[mask > 0.5].mean() > 6
+    assert change[mask > 0.5].mean() > 4 * change[mask < 0.01].mean()
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_fault_lies_on_its_part_or_at_the_outline(kind):
+    inside, _ = draw_form("bracket", 4.0)
+    for seed in range(3):
+        mask = place_fault(kind, np.random.default_rng(seed), inside, FreshFields(), is_sheet=False)
+        on_part = (mask * inside).sum() / mask.sum()
+        assert mask.max() > 0.3
+        assert 0.2 < on_part < 0.85 if kind in ("missing", "fray") else on_part > 0.85
 
 
 @pytest.mark.parametrize("material", MATERIALS)

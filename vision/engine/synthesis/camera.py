@@ -117,7 +117,7 @@ def expose(rng: Generator, scene: np.ndarray) -> np.ndarray:
 
     falloff = 1 - rng.uniform(0.20, 0.42) * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
     falloff = falloff + rng.normal(0, 0.05) * (x - 0.5) - rng.uniform(0.02, 0.12) * (y - 0.5)
-    balance = np.array([1.015, 1, 0.985]) + rng.normal(0, 0.008, 3)
+    balance = np.array([1.015, 1, 0.985]) + rng.normal(0, 0.005, 3)
     picture *= falloff[..., None] * (balance * rng.uniform(0.96, 1.08)).astype(np.float32)
     np.maximum(picture, 0, out=picture)
     picture /= 1 + np.maximum(picture - 0.72, 0)  # the shoulder of the tone curve

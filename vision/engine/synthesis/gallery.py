@@ -50,16 +50,16 @@ def draw_fault_image(
         material = str(np.random.default_rng([5, seed]).choice(MATERIALS))
     # crc32, because Python's own hash of a text differs from run to run.
     rng = np.random.default_rng([6, seed, zlib.crc32(material.encode()), zlib.crc32(kind.encode())])
-    fields = FreshFields()
-    part = _draw_part(rng, PRODUCTS[material])
+    of_part, of_fault, of_camera = rng.spawn(3)
+    part = _draw_part(of_part, PRODUCTS[material])
     mask = np.zeros((DRAWN_SIZE, DRAWN_SIZE), np.float32)
     if kind != NO_FAULT:
-        is_sheet = part.product.form == "sheet"
-        mask = place_fault(kind, rng, part.inside, fields, is_sheet=is_sheet)
-        mark_part(kind, rng, part, mask, fields)
-    scene = light_up(rng, _lay_down(rng, part))
-    scene, mask = _from_the_front(rng, scene, mask)
-    picture = expose(rng, scene)
+        fields, is_sheet = FreshFields(), part.product.form == "sheet"
+        mask = place_fault(kind, of_fault, part.inside, fields, is_sheet=is_sheet)
+        mask = mark_part(kind, of_fault, part, mask, fields)
+    scene = light_up(of_camera, _lay_down(of_part, part))
+    scene, mask = _from_the_front(of_camera, scene, mask)
+    picture = expose(of_camera, scene)
     shrinking = cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_CUBIC
     picture = cv2.resize(picture, (size, size), interpolation=shrinking)
     mask = cv2.resize(

@@ -10,19 +10,22 @@ from numpy.random import Generator
 from vision.engine.synthesis.fields import blurred, log_uniform
 from vision.engine.synthesis.materials import Product, clouds, grain
 from vision.engine.synthesis.patterns import crack_lines
+from vision.engine.synthesis.shapes import stroke, wandering_path
 from vision.engine.synthesis.sources import FieldSource
 
 _RUST = np.array([0.33, 0.155, 0.065], np.float32)
 _MILL_SCALE = np.array([0.105, 0.115, 0.135], np.float32)
 _DARK_LIMIT = 0.25
+_MATT = 0.5
 #: Straw, brown, purple, blue and grey: oxide on hot steel, from cool to hot.
 _TEMPER = np.array(
     [[0.62, 0.55, 0.38], [0.55, 0.38, 0.20], [0.36, 0.22, 0.36], [0.20, 0.30, 0.55], [0.38, 0.44, 0.50]],
     np.float32,
 )
-#: Chips, flakes, tape, seal residue, swarf, splinters.
+_METAL_CHIP = np.array([0.66, 0.67, 0.69], np.float32)
+#: Flakes of packing, paint and seals, threads, splinters.
 _MATTER = np.array(
-    [[0.66, 0.67, 0.69], [0.62, 0.47, 0.12], [0.12, 0.26, 0.16], [0.40, 0.12, 0.09], [0.07, 0.07, 0.08],
+    [[0.62, 0.47, 0.12], [0.12, 0.26, 0.16], [0.40, 0.12, 0.09], [0.07, 0.07, 0.08],
      [0.72, 0.71, 0.67], [0.50, 0.36, 0.20]],
     np.float32,
 )  # fmt: skip
@@ -98,14 +101,18 @@ def _bare(part: Part) -> np.ndarray:
         return np.clip(part.base * 1.35, 0, 0.95)
     if part.product.name == "painted_panel":
         return np.array([0.60, 0.60, 0.58], np.float32)
-    return np.clip(part.base * 0.6 + (0.30 if part.is_dark else 0.36), 0, 0.92)
+    return np.clip(part.base * 1.05 + (0.26 if part.is_dark else 0.18), 0, 0.92)
 
 
 def _scratch(made: _Stroke) -> None:
     part, rng = made.part, made.rng
     skips = np.clip(0.95 + 0.45 * made.slow(), 0.15, 1.2)
     groove = made.spine(0.6) * skips
-    part.height = part.height - 2.4 * groove + 1.0 * np.clip(blurred(groove, 2.0) - 0.6 * groove, 0, 1)
+    part.height = (
+        part.height * (1 - 0.7 * groove)
+        - 2.4 * groove
+        + 1.0 * np.clip(blurred(groove, 2.0) - 0.6 * groove, 0, 1)
+    )
     part.paint(groove, made.toned(_bare(part), grain(rng, 0.5), 0.15), rng.uniform(0.6, 0.85))
     # Grit seldom leaves one line alone.
     for _ in range(int(rng.integers(0, 3))):
@@ -140,13 +147,15 @@ def _stain(made: _Stroke) -> None:
     part, rng, mask = made.part, made.rng, made.mask
     slow = made.slow()
     edge = np.clip(4 * mask * (1 - mask), 0, 1)
-    kinds = ["heat", "oil", "film"] if part.product.metal else ["oil", "film"]
+    shines = part.product.metal and part.product.roughness < _MATT
+    kinds = ["heat", "oil", "film"] if shines else ["oil", "film"]
     kind = str(rng.choice(kinds))
     if kind == "heat":
-        level = np.clip(mask * 1.05 + 0.06 * slow, 0, 1) * (len(_TEMPER) - 1)
+        heat = blurred(mask, 14)
+        level = np.clip(heat / max(float(heat.max()), 1e-3) + 0.06 * slow, 0, 1) * (len(_TEMPER) - 1)
         steps = np.arange(len(_TEMPER))
         tint = np.stack([np.interp(level, steps, _TEMPER[:, channel]) for channel in range(3)], axis=-1)
-        part.paint(np.clip(mask * 2.2, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
+        part.paint(np.clip(heat * 2.2, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
     elif kind == "oil":
         tint = np.array([0.30, 0.20, 0.08], np.float32)
         if part.is_dark:
@@ -265,18 +274,40 @@ def _uneven(made: _Stroke) -> None:
 
 
 def _foreign(made: _Stroke) -> None:
+    """A chip, a flake, grains or fibres that lie on the part and throw a shadow."""
     part, rng = made.part, made.rng
+    shape = str(rng.choice(["chip", "flake", "grains", "fibres"], p=[0.5, 0.2, 0.15, 0.15]))
+    surface = made.fields.surface(rng, made.mask.shape[0]) / 128 - 1
+    colour = _METAL_CHIP
+    if shape != "chip":
+        shows = np.abs(_MATTER - part.base).sum(axis=1) > 0.45  # on this part
+        colour = _MATTER[rng.choice(np.flatnonzero(shows))]
+    if shape == "fibres":
+        made.mask = _fibres(made)
+    elif shape == "grains":
+        made.mask = made.mask * np.clip(3 * grain(rng, 0.3, 30) - 0.9, 0, 1)
     body = np.clip(made.mask * 1.3, 0, 1)
     inner = cv2.distanceTransform((body > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    surface = made.fields.surface(rng, body.shape[0]) / 128 - 1
-    far = np.abs(_MATTER - part.base).sum(axis=1) > 0.45  # only what shows on this part
-    choice = int(rng.choice(np.flatnonzero(far)))
-    dome = np.minimum(1.2 * blurred(inner, 1.5), rng.uniform(9, 15))
-    part.height = part.height * (1 - body) + body * (5 + dome + 1.0 * surface + 0.5 * grain(rng))
-    part.paint(body, made.toned(_MATTER[choice], surface, 0.22), 0.97, gloss=0.5)
-    if choice == 0:  # a metal chip shines
+    dome = np.minimum(1.2 * blurred(inner, 1.2), rng.uniform(7, 12))
+    lift = 3 if shape == "grains" else 6
+    part.height = part.height * (1 - body) + body * (lift + dome + 1.4 * surface + 0.4 * grain(rng))
+    part.paint(body, made.toned(colour, surface, 0.2), 0.97, gloss=0.5)
+    if shape == "chip":
         part.metal = np.maximum(part.metal, body)
-        part.gloss = np.maximum(part.gloss, 1.4 * body)
+        part.gloss = part.gloss + (0.6 / max(part.product.gloss, 0.05) - part.gloss) * body
+
+
+def _fibres(made: _Stroke) -> np.ndarray:
+    """Some hairs and threads around the middle of the mask, as a mask of their own."""
+    rng, sheet = made.rng, np.zeros(made.mask.shape, np.uint8)
+    moments = cv2.moments(made.mask)
+    middle = np.array([moments["m10"], moments["m01"]]) / max(moments["m00"], 1e-3)
+    for _ in range(int(rng.integers(2, 6))):
+        start = middle + rng.normal(0, 18, 2)
+        path = wandering_path(rng, tuple(start), rng.uniform(0, 2 * np.pi), rng.uniform(60, 150), 0.16)
+        stroke(sheet, path, 255, int(rng.integers(2, 5)))
+    inside = made.part.inside if made.part.product.form != "sheet" else 1.0
+    return blurred(sheet.astype(np.float32) / 255, 0.8) * inside
 
 
 MARKS: dict[str, Callable[[_Stroke], None]] = {
@@ -295,6 +326,11 @@ MARKS: dict[str, Callable[[_Stroke], None]] = {
 }
 
 
-def mark_part(kind: str, rng: Generator, part: Part, mask: np.ndarray, fields: FieldSource) -> None:
-    """Change the part as a fault of that kind would where `mask`, (s, s) float32 from 0 to 1, is."""
-    MARKS[kind](_Stroke(part, mask, rng, fields))
+def mark_part(kind: str, rng: Generator, part: Part, mask: np.ndarray, fields: FieldSource) -> np.ndarray:
+    """Change the part as a fault of that kind would where `mask`, (s, s) float32 from 0 to 1, is.
+
+    Returns the mask of what is to be seen.
+    """
+    made = _Stroke(part, mask, rng, fields)
+    MARKS[kind](made)
+    return made.mask

@@ -95,7 +95,7 @@ def _turned(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     profile = np.convolve(rng.standard_normal(DRAWN_SIZE + 2), np.ones(3) / 3, mode="valid")
     marks = np.interp(radius, np.linspace(0, 0.75, DRAWN_SIZE), profile.astype(np.float32))
     marks = marks.astype(np.float32)
-    return 0.7 * marks + 0.4 * grain(rng, 0.7), 1 + 0.05 * marks + 0.03 * clouds(rng)
+    return 0.8 * marks + 0.15 * grain(rng, 0.7), 1 + 0.05 * marks + 0.03 * clouds(rng)
 
 
 def _cast(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
