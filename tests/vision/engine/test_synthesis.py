@@ -173,6 +173,15 @@ def test_a_fault_of_a_photograph_shows_where_its_mask_is(kind, monkeypatch):
     assert change[mask > 0.5].mean() > 4 * change[mask < 0.01].mean()
 
 
+@pytest.mark.parametrize("kind", ["scale", "stain", "missing"])
+def test_a_slighter_fault_is_less_of_the_same(kind):
+    drawn = [draw_fault_image(kind, 3, 128, material="machined_gear", strength=s) for s in (0, 0.4, 1)]
+    without, slight, full = (picture.astype(np.float32) for picture, _ in drawn)
+    assert 0 < np.abs(slight - without).mean() < 0.7 * np.abs(full - without).mean()
+    assert drawn[0][1].max() == 0
+    assert 0 < drawn[1][1].sum() < 0.7 * drawn[2][1].sum()
+
+
 @pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_a_fault_lies_on_its_part_or_at_the_outline(kind):
     inside, _ = draw_form("bracket", 4.0)
@@ -204,6 +213,7 @@ def test_the_seed_chooses_the_material():
         ({"kind": "hole", "seed": 0}, "no fault kind 'hole'"),
         ({"kind": "crack", "seed": 0, "material": "cheese"}, "no material 'cheese'"),
         ({"kind": "crack", "seed": 0, "size": 8}, "at least 32 pixels"),
+        ({"kind": "crack", "seed": 0, "strength": 2}, "from 0 to 1, not 2"),
     ],
 )
 def test_a_photograph_of_something_unknown_is_refused(arguments, sentence):

@@ -16,7 +16,7 @@ from vision.engine.synthesis.faults import FAULT_KINDS
 from vision.engine.synthesis.forms import DRAWN_SIZE, draw_form
 from vision.engine.synthesis.marks import Part, mark_part
 from vision.engine.synthesis.materials import PRODUCTS, Product, clouds
-from vision.engine.synthesis.placing import place_fault
+from vision.engine.synthesis.placing import place_fault, weaken_fault
 from vision.engine.synthesis.sources import FreshFields
 
 __all__ = ["FAULT_KINDS", "MATERIALS", "NO_FAULT", "draw_fault_image"]
@@ -31,14 +31,16 @@ _WALL_SHARE = 0.32
 
 
 def draw_fault_image(
-    kind: str, seed: int, size: int = 512, *, material: str | None = None
+    kind: str, seed: int, size: int = 512, *, material: str | None = None, strength: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """A photograph of a part with one fault, and where the fault is.
 
     `kind` is one of FAULT_KINDS, or "none" for a good part; `material` is one of MATERIALS, by default one
-    that the seed chooses. Pictures of one material show the same product: alike, never identical. Same
-    arguments, same picture. Returns the picture (size, size, 3) uint8 RGB, and the mask (size, size) float32
-    from 0 to 1, empty for a good part. Raises ValueError for unknown names and for a size under 32 pixels.
+    that the seed chooses. Pictures of one material show the same product: alike, never identical. `strength`
+    below 1 draws a slighter fault in the same place, down to 0 for the same part without it. Same arguments,
+    same picture. Returns the picture (size, size, 3) uint8 RGB, and the mask (size, size) float32 from 0 to
+    1, empty for a good part. Raises ValueError for unknown names, a size under 32 pixels, and a strength
+    beyond 0 to 1.
     """
     if kind not in (*FAULT_KINDS, NO_FAULT):
         raise ValueError(f"There is no fault kind {kind!r}. Known are: {', '.join(FAULT_KINDS)}, {NO_FAULT}.")
@@ -46,6 +48,8 @@ def draw_fault_image(
         raise ValueError(f"There is no material {material!r}. Known are: {', '.join(MATERIALS)}.")
     if size < 32:
         raise ValueError(f"A picture has at least 32 pixels a side, not {size}.")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"The strength of a fault is from 0 to 1, not {strength}.")
     if material is None:
         material = str(np.random.default_rng([5, seed]).choice(MATERIALS))
     # crc32, because Python's own hash of a text differs from run to run.
@@ -53,9 +57,11 @@ def draw_fault_image(
     of_part, of_fault, of_camera = rng.spawn(3)
     part = _draw_part(of_part, PRODUCTS[material])
     mask = np.zeros((DRAWN_SIZE, DRAWN_SIZE), np.float32)
-    if kind != NO_FAULT:
+    if kind != NO_FAULT and strength > 0:
         fields, is_sheet = FreshFields(), part.product.form == "sheet"
         mask = place_fault(kind, of_fault, part.inside, fields, is_sheet=is_sheet)
+        if strength < 1:
+            mask = weaken_fault(kind, mask, part.inside, strength)
         mask = mark_part(kind, of_fault, part, mask, fields)
     scene = light_up(of_camera, _lay_down(of_part, part))
     scene, mask = _from_the_front(of_camera, scene, mask)

@@ -152,10 +152,11 @@ def _stain(made: _Stroke) -> None:
     kind = str(rng.choice(kinds))
     if kind == "heat":
         heat = blurred(mask, 14)
-        level = np.clip(heat / max(float(heat.max()), 1e-3) + 0.06 * slow, 0, 1) * (len(_TEMPER) - 1)
+        heat = heat * float(mask.max() / max(heat.max(), 1e-3))
+        level = np.clip(heat + 0.06 * slow, 0, 1) * (len(_TEMPER) - 1)
         steps = np.arange(len(_TEMPER))
         tint = np.stack([np.interp(level, steps, _TEMPER[:, channel]) for channel in range(3)], axis=-1)
-        part.paint(np.clip(heat * 2.2, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
+        part.paint(np.clip(heat * 1.6, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
     elif kind == "oil":
         tint = np.array([0.30, 0.20, 0.08], np.float32)
         if part.is_dark:
@@ -210,7 +211,7 @@ def _missing(made: _Stroke) -> None:
 def _scale(made: _Stroke) -> None:
     part, rng = made.part, made.rng
     flakes = grain(rng, 1.5, 6)
-    crust = np.clip(made.mask * 1.5 + 0.22 * flakes * made.mask, 0, 1)
+    crust = np.clip((made.mask - 0.25) * 2.2 + 0.3 * flakes * made.mask, 0, 1)
     fine = grain(rng)
     if part.product.rusts and part.product.metal:
         colour = made.toned(_MILL_SCALE, flakes, 0.30)
@@ -302,9 +303,11 @@ def _fibres(made: _Stroke) -> np.ndarray:
     rng, sheet = made.rng, np.zeros(made.mask.shape, np.uint8)
     moments = cv2.moments(made.mask)
     middle = np.array([moments["m10"], moments["m01"]]) / max(moments["m00"], 1e-3)
+    reach = np.sqrt(moments["m00"])  # pixels: about the width of the mask
     for _ in range(int(rng.integers(2, 6))):
-        start = middle + rng.normal(0, 18, 2)
-        path = wandering_path(rng, tuple(start), rng.uniform(0, 2 * np.pi), rng.uniform(60, 150), 0.16)
+        start = middle + rng.normal(0, 0.25 * reach, 2)
+        length = rng.uniform(1.0, 2.4) * reach
+        path = wandering_path(rng, tuple(start), rng.uniform(0, 2 * np.pi), length, 0.16)
         stroke(sheet, path, 255, int(rng.integers(2, 5)))
     inside = made.part.inside if made.part.product.form != "sheet" else 1.0
     return blurred(sheet.astype(np.float32) / 255, 0.8) * inside

@@ -37,6 +37,7 @@ _AT_OUTLINE = {"missing": (0.35, 0.75), "fray": (0.30, 0.62)}
 _ON_PART = (0.93, 1.01)
 #: Bands that run across a part are cut off by its outline.
 _ACROSS = ("uneven", "crazing")
+_WITHOUT_OUTLINE = ("uneven", "crazing", "stain", "dent")
 
 
 def place_fault(
@@ -65,6 +66,22 @@ def place_fault(
         if flaw == 0:
             break
     return best
+
+
+def weaken_fault(kind: str, mask: np.ndarray, inside: np.ndarray, strength: float) -> np.ndarray:
+    """The mask of a slighter fault in the same place: fainter where it has no outline, otherwise smaller.
+
+    `strength` is above 0 and at most 1.
+    """
+    if kind in _WITHOUT_OUTLINE:
+        return mask * strength
+    # A fault at the outline of the part stays there.
+    moments = cv2.moments(mask * (cv2.erode(inside, np.ones((9, 9))) < 0.5) * (inside > 0.1))
+    if kind not in _AT_OUTLINE or moments["m00"] < 1:
+        moments = cv2.moments(mask)
+    x, y = (moments[name] / max(moments["m00"], 1e-3) for name in ("m10", "m01"))
+    shrink = np.array([[strength, 0, x * (1 - strength)], [0, strength, y * (1 - strength)]])
+    return cv2.warpAffine(mask, shrink, mask.shape, flags=cv2.INTER_AREA)
 
 
 def _drawn(kind: str, rng: Generator, size: int, fields: FieldSource) -> np.ndarray | None:
