@@ -177,7 +177,7 @@ def test_a_fault_of_a_photograph_shows_where_its_mask_is(kind, monkeypatch):
 def test_a_slighter_fault_is_less_of_the_same(kind):
     drawn = [draw_fault_image(kind, 3, 128, material="machined_gear", strength=s) for s in (0, 0.4, 1)]
     without, slight, full = (picture.astype(np.float32) for picture, _ in drawn)
-    assert 0 < np.abs(slight - without).mean() < 0.7 * np.abs(full - without).mean()
+    assert 0 < np.abs(slight - without).mean() < 0.8 * np.abs(full - without).mean()
     assert drawn[0][1].max() == 0
     assert 0 < drawn[1][1].sum() < 0.7 * drawn[2][1].sum()
 

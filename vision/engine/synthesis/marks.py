@@ -156,7 +156,7 @@ def _stain(made: _Stroke) -> None:
         level = np.clip(heat + 0.06 * slow, 0, 1) * (len(_TEMPER) - 1)
         steps = np.arange(len(_TEMPER))
         tint = np.stack([np.interp(level, steps, _TEMPER[:, channel]) for channel in range(3)], axis=-1)
-        part.paint(np.clip(heat * 1.6, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
+        part.paint(np.clip(heat * 1.3, 0, 1), tint.astype(np.float32), rng.uniform(0.65, 0.85))
     elif kind == "oil":
         tint = np.array([0.30, 0.20, 0.08], np.float32)
         if part.is_dark:
