@@ -108,7 +108,7 @@ def _lay_down(rng: Generator, part: Part) -> Still:
     reach = max(2, round(product.thickness * _WALL_SHARE))
     line = np.zeros((2 * reach + 1, 1), np.uint8)
     line[: reach + 1] = 1
-    body = cv2.dilate(part.inside, line[::-1])
+    body = cv2.dilate(part.inside, line)
     wall = np.clip(body - part.inside, 0, 1)
     wall_colour = np.asarray(product.colour, np.float32) * rng.uniform(0.42, 0.52)
     face, side = part.inside[..., None], wall[..., None]

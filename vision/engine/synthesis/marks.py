@@ -101,7 +101,7 @@ def _bare(part: Part) -> np.ndarray:
         return np.clip(part.base * 1.35, 0, 0.95)
     if part.product.name == "painted_panel":
         return np.array([0.60, 0.60, 0.58], np.float32)
-    return np.clip(part.base * 1.05 + (0.26 if part.is_dark else 0.18), 0, 0.92)
+    return np.clip(part.base * 1.05 + (0.36 if part.is_dark else 0.18), 0, 0.92)
 
 
 def _scratch(made: _Stroke) -> None:

@@ -25,7 +25,8 @@ class Product:
     `colour` is RGB from 0 to 1; `bump` is the strength of the relief in pixels, `gloss` the strength of
     reflections and `roughness` their blur (0 a mirror, 1 matt). A `metal` reflects in its own colour.
     `rusts` says whether iron is in it. `form` is one of the forms, or "sheet" when the surface fills the
-    picture; `bed` is what the part lies on, and `thickness` how high it stands, in pixels.
+    picture; `bed` is what the part lies on, `thickness` how high it stands, and `edge` how wide its edge is
+    rounded, both in pixels.
     """
 
     name: str
