@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from vision.engine.synthesis import marks
 from vision.engine.synthesis.colours import GREY_SHARE, LUMA, draw_palette
 from vision.engine.synthesis.faults import FAULT_KINDS, draw_fault
+from vision.engine.synthesis.forms import draw_form
 from vision.engine.synthesis.gallery import MATERIALS, NO_FAULT, draw_fault_image
 from vision.engine.synthesis.objects import OBJECT_KINDS, draw_outline
+from vision.engine.synthesis.placing import place_fault
 from vision.engine.synthesis.pool import PoolPlan, make_pool
 from vision.engine.synthesis.scenes import (
     MASK_SIZE,
@@ -195,6 +198,36 @@ def test_a_photograph_shows_its_fault_inside_its_mask(kind):
     assert 0 < (mask > 0.3).mean() < 0.5
 
 
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_fault_of_a_photograph_shows_where_its_mask_is(kind, monkeypatch):
+    """Against the same photograph without the mark: light and noise are the same."""
+    marked, mask = draw_fault_image(kind, 5, material="ceramic_tile")
+    monkeypatch.setitem(marks.MARKS, kind, lambda made: None)
+    plain, _ = draw_fault_image(kind, 5, material="ceramic_tile")
+    change = np.abs(marked.astype(np.float32) - plain).mean(2)
+    assert change[mask > 0.5].mean() > 6
+    assert change[mask > 0.5].mean() > 4 * change[mask < 0.01].mean()
+
+
+@pytest.mark.parametrize("kind", ["scale", "stain", "missing"])
+def test_a_slighter_fault_is_less_of_the_same(kind):
+    drawn = [draw_fault_image(kind, 3, 128, material="machined_gear", strength=s) for s in (0, 0.4, 1)]
+    without, slight, full = (picture.astype(np.float32) for picture, _ in drawn)
+    assert 0 < np.abs(slight - without).mean() < 0.8 * np.abs(full - without).mean()
+    assert drawn[0][1].max() == 0
+    assert 0 < drawn[1][1].sum() < 0.7 * drawn[2][1].sum()
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_fault_lies_on_its_part_or_at_the_outline(kind):
+    inside, _ = draw_form("bracket", 4.0)
+    for seed in range(3):
+        mask = place_fault(kind, np.random.default_rng(seed), inside, FreshFields(), is_sheet=False)
+        on_part = (mask * inside).sum() / mask.sum()
+        assert mask.max() > 0.3
+        assert 0.2 < on_part < 0.85 if kind in ("missing", "fray") else on_part > 0.85
+
+
 @pytest.mark.parametrize("material", MATERIALS)
 def test_photographs_of_one_material_are_alike_but_not_the_same(material):
     first, empty = draw_fault_image(NO_FAULT, 1, 96, material=material)
@@ -216,6 +249,7 @@ def test_the_seed_chooses_the_material():
         ({"kind": "hole", "seed": 0}, "no fault kind 'hole'"),
         ({"kind": "crack", "seed": 0, "material": "cheese"}, "no material 'cheese'"),
         ({"kind": "crack", "seed": 0, "size": 8}, "at least 32 pixels"),
+        ({"kind": "crack", "seed": 0, "strength": 2}, "from 0 to 1, not 2"),
     ],
 )
 def test_a_photograph_of_something_unknown_is_refused(arguments, sentence):

@@ -1,58 +1,46 @@
 """Coloured photographs of parts and materials with one fault each, for demonstrations and tests.
 
-A photograph is rendered from relief and colour: a fault changes either or both, and the light then shows it
-as a camera would see it.
+A photograph is rendered from relief, colour and gloss: a fault changes some of them, and the light then shows
+it as a camera would see it.
 """
 
 import zlib
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from vision.engine.synthesis.faults import FAULT_KINDS, draw_fault
-from vision.engine.synthesis.fields import blurred, filtered_noise, power_law, unit_grid
-from vision.engine.synthesis.materials import PRODUCTS, Product
-from vision.engine.synthesis.objects import draw_outline
-from vision.engine.synthesis.patterns import crack_lines
-from vision.engine.synthesis.sources import FieldSource, FreshFields
+from vision.engine.synthesis.beds import draw_bed
+from vision.engine.synthesis.camera import Still, expose, light_up
+from vision.engine.synthesis.faults import FAULT_KINDS
+from vision.engine.synthesis.forms import DRAWN_SIZE, draw_form
+from vision.engine.synthesis.marks import Part, mark_part
+from vision.engine.synthesis.materials import PRODUCTS, Product, clouds
+from vision.engine.synthesis.placing import place_fault, weaken_fault
+from vision.engine.synthesis.sources import FreshFields
 
 __all__ = ["FAULT_KINDS", "MATERIALS", "NO_FAULT", "draw_fault_image"]
 
 #: Names of what can be photographed.
 MATERIALS: tuple[str, ...] = tuple(PRODUCTS)
 NO_FAULT = "none"
-_DRAWN_SIZE = 512
-_ATTEMPTS = 40
-_MID_GREY = 128.0
-# Share of the part's surface that a fault takes.
-_SMALLEST_SHARE = {"missing": 0.015, "stain": 0.02, "scale": 0.02, "crazing": 0.05, "foreign": 0.008}
-_LARGEST_SHARE = {"pit": 0.03, "missing": 0.12, "inclusion": 0.06, "foreign": 0.12}
-
-
-@dataclass
-class _Part:
-    """What lies in front of the camera; every array is (s, s) or (s, s, 3) float32 at the drawn size.
-
-    `height` in pixels, `colour` RGB from 0 to 1, `inside` 1 on the part and 0 beside it.
-    """
-
-    product: Product
-    height: np.ndarray
-    colour: np.ndarray
-    inside: np.ndarray
+#: Forms that may lie turned by any angle.
+_ROUND_FORMS = ("gear", "bearing_ring", "impeller", "flange", "lip_seal")
+#: Share of a part's thickness that shows as its side wall: the camera looks a little from the front.
+_WALL_SHARE = 0.32
 
 
 def draw_fault_image(
-    kind: str, seed: int, size: int = 512, *, material: str | None = None
+    kind: str, seed: int, size: int = 512, *, material: str | None = None, strength: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """A photograph of a part with one fault, and where the fault is.
 
     `kind` is one of FAULT_KINDS, or "none" for a good part; `material` is one of MATERIALS, by default one
-    that the seed chooses. Pictures of one material show the same product: alike, never identical. Same
-    arguments, same picture. Returns the picture (size, size, 3) uint8 RGB, and the mask (size, size) float32
-    from 0 to 1, empty for a good part. Raises ValueError for unknown names and for a size under 32 pixels.
+    that the seed chooses. Pictures of one material show the same product: alike, never identical. `strength`
+    below 1 draws a slighter fault in the same place, down to 0 for the same part without it. Same arguments,
+    same picture. Returns the picture (size, size, 3) uint8 RGB, and the mask (size, size) float32 from 0 to
+    1, empty for a good part. Raises ValueError for unknown names, a size under 32 pixels, and a strength
+    beyond 0 to 1.
     """
     if kind not in (*FAULT_KINDS, NO_FAULT):
         raise ValueError(f"There is no fault kind {kind!r}. Known are: {', '.join(FAULT_KINDS)}, {NO_FAULT}.")
@@ -60,181 +48,88 @@ def draw_fault_image(
         raise ValueError(f"There is no material {material!r}. Known are: {', '.join(MATERIALS)}.")
     if size < 32:
         raise ValueError(f"A picture has at least 32 pixels a side, not {size}.")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"The strength of a fault is from 0 to 1, not {strength}.")
     if material is None:
         material = str(np.random.default_rng([5, seed]).choice(MATERIALS))
     # crc32, because Python's own hash of a text differs from run to run.
     rng = np.random.default_rng([6, seed, zlib.crc32(material.encode()), zlib.crc32(kind.encode())])
-    fields = FreshFields()
-    part = _draw_part(rng, PRODUCTS[material])
-    mask = np.zeros((_DRAWN_SIZE, _DRAWN_SIZE), np.float32)
-    if kind != NO_FAULT:
-        mask = _place_fault(kind, rng, part, fields)
-        _apply_fault(kind, rng, part, mask, fields)
-    picture = _photograph(rng, part)
-    shrinking = cv2.INTER_AREA if size < _DRAWN_SIZE else cv2.INTER_LINEAR
+    of_part, of_fault, of_camera = rng.spawn(3)
+    part = _draw_part(of_part, PRODUCTS[material])
+    mask = np.zeros((DRAWN_SIZE, DRAWN_SIZE), np.float32)
+    if kind != NO_FAULT and strength > 0:
+        fields, is_sheet = FreshFields(), part.product.form == "sheet"
+        mask = place_fault(kind, of_fault, part.inside, fields, is_sheet=is_sheet)
+        if strength < 1:
+            mask = weaken_fault(kind, mask, part.inside, strength)
+        mask = mark_part(kind, of_fault, part, mask, fields)
+    scene = light_up(of_camera, _lay_down(of_part, part))
+    scene, mask = _from_the_front(of_camera, scene, mask)
+    picture = expose(of_camera, scene)
+    shrinking = cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_CUBIC
     picture = cv2.resize(picture, (size, size), interpolation=shrinking)
-    mask = cv2.resize(mask, (size, size), interpolation=shrinking)
-    return np.clip(np.round(picture * 255), 0, 255).astype(np.uint8), np.clip(mask, 0, 1)
-
-
-def _draw_part(rng: Generator, product: Product) -> _Part:
-    size = _DRAWN_SIZE
-    height, tone = product.surface(rng, size)
-    height = height * product.bump * 4
-    colour = np.asarray(product.colour, np.float32) * tone[..., None]
-    inside = np.ones((size, size), np.float32)
-    if product.form != "sheet":
-        inside = _product_outline(rng, product)
-        depth = blurred(cv2.distanceTransform((inside > 0.5).astype(np.uint8), cv2.DIST_L2, 5), 1.5)
-        height = height + _rounded_edge(depth, 14.0 if product.gloss < 0.3 else 8.0)
-    return _Part(product, height.astype(np.float32), colour.astype(np.float32), inside)
-
-
-def _product_outline(rng: Generator, product: Product) -> np.ndarray:
-    """The product's own outline, slightly moved and turned: it never lies twice in the same place."""
-    size = _DRAWN_SIZE
-    identity = np.random.default_rng([7, zlib.crc32(product.name.encode())])
-    outline = draw_outline(product.form, identity, size)
-    turn = rng.uniform(-180, 180) if product.form in ("ring", "gear") else rng.normal(0, 3)
-    moments = cv2.moments(outline)
-    centre = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
-    place = cv2.getRotationMatrix2D(centre, float(turn), float(rng.uniform(0.96, 1.04)))
-    place[:, 2] += size / 2 - np.asarray(centre) + rng.normal(0, 0.015 * size, 2)
-    return cv2.warpAffine(outline, place, (size, size), flags=cv2.INTER_LINEAR)
-
-
-def _rounded_edge(depth: np.ndarray, width: float) -> np.ndarray:
-    """Height of an edge rounded over `width` pixels, from the distance to the outline."""
-    return width * np.sqrt(1 - (1 - np.clip(depth / width, 0, 1)) ** 2)
-
-
-def _place_fault(kind: str, rng: Generator, part: _Part, fields: FieldSource) -> np.ndarray:
-    """The mask (s, s) of a fault of fitting size that lies on the part.
-
-    Draws until one fits, and takes the best one if none does.
-    """
-    plain = np.full((_DRAWN_SIZE, _DRAWN_SIZE), _MID_GREY, np.float32)
-    outline = (part.inside > 0.02) & (part.inside < 0.98)
-    breaks_off = kind == "missing" and part.product.form != "sheet"
-    smallest = _SMALLEST_SHARE.get(kind, 0.004)
-    largest = _LARGEST_SHARE.get(kind, 0.25)
-    best, best_flaw = np.zeros_like(plain), np.inf
-    for _ in range(_ATTEMPTS):
-        _, mask = draw_fault(kind, plain, rng, fields)
-        area = float(mask.sum()) + 1e-6
-        on_part = float((mask * part.inside).sum()) / area
-        share = area * on_part / float(part.inside.sum())
-        flaw = max(0.0, (0.3 if breaks_off else 0.9) - on_part)
-        flaw += max(0.0, 1 - share / smallest) + max(0.0, share / largest - 1)
-        if breaks_off and np.count_nonzero(outline & (mask > 0.5)) < 8:
-            flaw += 0.5
-        if flaw < best_flaw:
-            best, best_flaw = mask, flaw
-        if flaw == 0:
-            break
-    return best * (part.inside > 0.02)
-
-
-def _blend(part: _Part, mask: np.ndarray, colour: np.ndarray, opacity: float) -> None:
-    weight = np.clip(mask * opacity, 0, 1)[..., None]
-    part.colour = part.colour * (1 - weight) + colour * weight
-
-
-def _apply_fault(kind: str, rng: Generator, part: _Part, mask: np.ndarray, fields: FieldSource) -> None:
-    """Change the part's relief and colour as a fault of that kind would."""
-    base = np.asarray(part.product.colour, np.float32)
-    dark = base * rng.uniform(0.15, 0.4)
-    bare = np.clip(base * 0.5 + rng.uniform(0.4, 0.5), 0, 0.95)
-    contrasting = dark if base.mean() > 0.25 else bare
-    slow = fields.slow(rng, _DRAWN_SIZE)[..., None]
-    grain = filtered_noise(rng, power_law(0.9, corner=20, size=_DRAWN_SIZE))
-    rust = np.array([0.36, 0.19, 0.09], np.float32) * np.clip(1 + 0.25 * slow, 0.4, 1.7)
-    match kind:
-        case "scratch":
-            part.height = part.height - 2.2 * mask
-            _blend(part, mask, bare if base.mean() < 0.5 else dark, rng.uniform(0.5, 0.8))
-        case "crack":
-            part.height = part.height - 3.5 * mask
-            _blend(part, mask, dark * 0.5, 0.9)
-        case "pit":
-            part.height = part.height - 5 * blurred(mask, 1.5)
-            _blend(part, mask, dark, 0.65)
-        case "stain":
-            tints = np.array([[0.45, 0.30, 0.14], [0.16, 0.14, 0.12], [0.55, 0.52, 0.40]], np.float32)
-            tints = tints[np.abs(tints - base).sum(axis=1) > 0.25]  # those that show on this colour
-            liquid = tints[rng.integers(len(tints))] * np.clip(1 + 0.15 * slow, 0.6, 1.5)
-            _blend(part, mask, liquid, rng.uniform(0.4, 0.7))
-        case "dent":
-            part.height = part.height - rng.uniform(16, 30) * mask
-        case "inclusion":
-            part.height = part.height + 1.2 * mask * (1 + 0.6 * grain)
-            matter = contrasting * np.clip(1 + 0.3 * grain[..., None], 0.4, 1.8)
-            _blend(part, mask, matter, rng.uniform(0.75, 0.95))
-        case "missing":
-            _break_off(rng, part, mask, grain)
-        case "scale":
-            part.height = part.height + mask * (3 + 1.2 * grain)
-            _blend(part, mask, rust * np.clip(1 + 0.25 * grain[..., None], 0.3, 1.8), 0.85)
-        case "fray":
-            part.height = part.height + 2.5 * mask
-            _blend(part, mask, np.clip(base * 0.6 + 0.38, 0, 0.95), 0.8)
-        case "crazing":
-            lines = cv2.resize(crack_lines(rng, int(rng.integers(150, 400))), mask.shape)
-            lines = lines * np.clip(2 * mask, 0, 1)
-            part.height = part.height - 1.5 * lines
-            _blend(part, lines, contrasting, 0.75)
-        case "uneven":
-            part.height = part.height + 0.5 * mask * grain
-            factor = rng.uniform(0.45, 0.7) if base.mean() > 0.25 else rng.uniform(1.8, 2.6)
-            _blend(part, mask, np.clip(base * factor, 0, 1), 0.8)
-        case "foreign":
-            matter = fields.surface(rng, _DRAWN_SIZE)[..., None] / 255
-            paint = np.array(
-                [[0.75, 0.62, 0.2], [0.2, 0.45, 0.25], [0.8, 0.8, 0.78], [0.5, 0.1, 0.1]], np.float32
-            )
-            part.height = part.height * (1 - 0.8 * mask) + 5 * blurred(mask, 2.0)
-            _blend(part, mask, paint[rng.integers(len(paint))] * (0.7 + 0.5 * matter), 0.95)
-
-
-def _break_off(rng: Generator, part: _Part, mask: np.ndarray, grain: np.ndarray) -> None:
-    """At the outline the piece is gone; inside the surface a rough hollow is left."""
-    if part.product.form != "sheet":
-        part.inside = part.inside * (1 - mask)
-    depth = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    part.height = part.height - np.minimum(depth, 10) + 1.5 * mask * grain
-    base = np.asarray(part.product.colour, np.float32)
-    inner = np.clip(base * rng.uniform(0.5, 0.8), 0, 1) * np.clip(1 + 0.2 * grain[..., None], 0.4, 1.6)
-    _blend(part, mask, inner, 0.9)
-
-
-def _photograph(rng: Generator, part: _Part) -> np.ndarray:
-    """Light, lens and sensor: (s, s, 3) float32, about 0 to 1."""
-    size, product = _DRAWN_SIZE, part.product
-    y, x = unit_grid(size)
-    angle = rng.normal(-2.2, 0.25)
-    light = np.array([np.cos(angle) * 0.6, np.sin(angle) * 0.6, 0.8])
-    height = blurred(part.height, 0.7)
-    slope_x, slope_y = (cv2.Sobel(height, -1, *order, ksize=3) / 8 for order in ((1, 0), (0, 1)))
-    length = np.sqrt(1 + slope_x**2 + slope_y**2)
-    diffuse = np.clip((-slope_x * light[0] - slope_y * light[1] + light[2]) / length, 0, None)
-    # The half vector drifts over the picture, so that the highlight sits on one side of it.
-    half_x = 0.35 * light[0] + 0.5 * (x - 0.5)
-    half_y = 0.35 * light[1] + 0.5 * (y - 0.5)
-    half = (-slope_x * half_x - slope_y * half_y + 1) / length / np.sqrt(1 + half_x**2 + half_y**2)
-    highlight = product.gloss * np.clip(half, 0, 1) ** (2 * product.polish)
-    lit = part.colour * (0.30 + 0.85 * diffuse[..., None]) + 0.45 * highlight[..., None]
-
-    inside = blurred(part.inside, 0.6)[..., None]
-    bed = np.asarray(product.bed, np.float32) * (
-        1 + 0.05 * filtered_noise(rng, power_law(1.2, corner=8, size=size))[..., None]
+    mask = cv2.resize(
+        mask, (size, size), interpolation=cv2.INTER_AREA if size < DRAWN_SIZE else cv2.INTER_LINEAR
     )
-    shadow = np.roll(blurred(part.inside, 9), (10, 8), (0, 1))[..., None]
-    picture = lit * inside + bed * (1 - 0.55 * shadow) * (1 - inside)
+    return np.ascontiguousarray(picture), np.clip(mask, 0, 1)
 
-    gradient = 1 + rng.normal(0, 0.10) * (x - 0.5) + rng.normal(-0.10, 0.08) * (y - 0.5)
-    vignette = 1 - rng.uniform(0.15, 0.4) * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
-    balance = 1 + rng.normal(0, 0.007, 3)
-    picture = picture * (gradient * vignette)[..., None] * balance * rng.uniform(0.92, 1.08)
-    picture = blurred(picture.astype(np.float32), rng.uniform(0.5, 0.9))
-    noise = rng.standard_normal((size, size, 3), dtype=np.float32) * rng.uniform(0.006, 0.014)
-    return np.clip(picture, 0, 1) ** 0.9 + noise
+
+def _draw_part(rng: Generator, product: Product) -> Part:
+    height, tone = product.surface(rng)
+    height = height * product.bump
+    inside = np.ones_like(height)
+    if product.form != "sheet":
+        inside, relief = draw_form(product.form, product.edge)
+        place = _pose(rng, product)
+        size = (DRAWN_SIZE, DRAWN_SIZE)
+        inside = cv2.warpAffine(inside, place, size)
+        both = cv2.merge([height + relief, tone])
+        height, tone = cv2.split(cv2.warpAffine(both, place, size, borderMode=cv2.BORDER_REFLECT))
+    tone = tone + 0.04 * clouds(rng, 2.2)  # handling leaves a trace
+    colour = np.asarray(product.colour, np.float32) * tone[..., None]
+    return Part(product, height.astype(np.float32), colour.astype(np.float32), inside)
+
+
+def _pose(rng: Generator, product: Product) -> np.ndarray:
+    """Slightly moved and turned: a part never lies twice in the same place."""
+    turn = rng.uniform(-180, 180) if product.form in _ROUND_FORMS else rng.normal(0, 4)
+    middle = (DRAWN_SIZE / 2, DRAWN_SIZE / 2)
+    place = cv2.getRotationMatrix2D(middle, float(turn), float(rng.uniform(0.96, 1.04)))
+    place[:, 2] += rng.normal(0, 0.012 * DRAWN_SIZE, 2)
+    return place
+
+
+def _lay_down(rng: Generator, part: Part) -> Still:
+    """The part on its bed, with the side wall that the camera sees."""
+    product = part.product
+    if product.form == "sheet":
+        return Still(part.height, part.colour, product.gloss * part.gloss, product.roughness, part.metal)
+    bed_height, bed_colour = draw_bed(product.bed, rng)
+    reach = max(2, round(product.thickness * _WALL_SHARE))
+    line = np.zeros((2 * reach + 1, 1), np.uint8)
+    line[: reach + 1] = 1
+    body = cv2.dilate(part.inside, line)
+    wall = np.clip(body - part.inside, 0, 1)
+    wall_colour = np.asarray(product.colour, np.float32) * rng.uniform(0.42, 0.52)
+    face, side = part.inside[..., None], wall[..., None]
+    colour = bed_colour + (wall_colour - bed_colour) * body[..., None]
+    colour = colour + (part.colour - colour) * face
+    height = bed_height * (1 - body) + (product.thickness + part.height) * part.inside
+    height = height + 0.5 * product.thickness * wall
+    gloss = product.gloss * (part.gloss * part.inside + 0.3 * wall)
+    return Still(height, colour * (1 - 0.25 * side), gloss, product.roughness, part.metal * body)
+
+
+def _from_the_front(rng: Generator, scene: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scene and mask as a camera sees them that is held by hand and not quite above."""
+    shape, middle = (DRAWN_SIZE, DRAWN_SIZE), DRAWN_SIZE / 2
+    corners = DRAWN_SIZE * np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    # The far side, at the top, is seen wider and so shows smaller.
+    tilt, lean = rng.uniform(0.005, 0.03), rng.normal(0, 0.006)
+    widening = DRAWN_SIZE * np.array([[-tilt, lean], [tilt, -lean], [0, lean], [0, -lean]], np.float32)
+    seen = middle + 0.965 * (corners - middle) + widening
+    change = cv2.getPerspectiveTransform(seen.astype(np.float32), corners)
+    return (
+        cv2.warpPerspective(scene, change, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT),
+        cv2.warpPerspective(mask, change, shape, flags=cv2.INTER_LINEAR),
+    )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision.engine.synthesis.gallery import NO_FAULT, draw_fault_image
+from vision.engine.synthesis.gallery import draw_fault_image
 
 #: Pixels of a side.
 SIZE = 384
@@ -27,7 +27,7 @@ _CHUNK = 4
 
 @dataclass(frozen=True)
 class Drawing:
-    """What to draw; `strength` 1 shows the fault as it is, 0 a good part of that material."""
+    """What to draw; `strength` 1 shows the fault as it is, less a slighter one, 0 the part without it."""
 
     kind: str
     seed: int
@@ -47,10 +47,7 @@ def drawings_draw(drawings: Sequence[Drawing], processes: int | None = None) -> 
 
 def draw(drawing: Drawing) -> bytes:
     """One JPEG file, SIZE pixels square."""
-    kind = drawing.kind if drawing.strength else NO_FAULT
-    pixels, mask = _photograph(kind, drawing.seed, drawing.material)
-    if 0 < drawing.strength < 1:
-        pixels = _weakened(pixels, mask, drawing.strength)
+    pixels, mask = _photograph(drawing.kind, drawing.seed, drawing.material, drawing.strength)
     if drawing.is_close_up and mask.any():
         pixels = _close_up(pixels, mask)
     buffer = io.BytesIO()
@@ -60,15 +57,8 @@ def draw(drawing: Drawing) -> bytes:
 
 
 @lru_cache(maxsize=2)  # the close-up and the overview of one piece follow each other
-def _photograph(kind: str, seed: int, material: str) -> tuple[np.ndarray, np.ndarray]:
-    return draw_fault_image(kind, seed, material=material)
-
-
-def _weakened(pixels: np.ndarray, mask: np.ndarray, strength: float) -> np.ndarray:
-    """The picture with its fault faded into what surrounds it."""
-    area = cv2.dilate((mask > 0.02 * mask.max()).astype(np.uint8), np.ones((7, 7), np.uint8))
-    healed = cv2.inpaint(pixels, area, 5, cv2.INPAINT_TELEA)
-    return cv2.addWeighted(pixels, strength, healed, 1 - strength, 0)
+def _photograph(kind: str, seed: int, material: str, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    return draw_fault_image(kind, seed, material=material, strength=strength)
 
 
 def _close_up(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:

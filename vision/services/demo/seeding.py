@@ -102,10 +102,10 @@ def _drawing_of(view: DemoView) -> Drawing:
 def _examples_plan(category: dict) -> list[tuple[str, str, Drawing]]:
     """Verdict, caption and drawing of each example: a good part, one at the limit, and one beyond it."""
     part = next(row for row in catalogue()["part"] if row["number"] == category["usual_part"])
-    kind, seed, limit_seed = category["kind"], category["example_seed"], category.get("limit_seed")
+    kind, seed, limit_kind = category["kind"], category["example_seed"], category.get("limit_kind")
     good = Drawing(kind, seed, part["material"], strength=0)
     bad = Drawing(kind, seed, part["material"], is_close_up=True)
-    limit = replace(bad, seed=limit_seed) if limit_seed else replace(bad, strength=_LIMIT_STRENGTH)
+    limit = replace(bad, kind=limit_kind) if limit_kind else replace(bad, strength=_LIMIT_STRENGTH)
     drawings = {CategoryExample.Verdict.OK: good, CategoryExample.Verdict.LIMIT: limit}
     drawings[CategoryExample.Verdict.NOT_OK] = bad
     return [(verdict, category[str(verdict)], drawing) for verdict, drawing in drawings.items()]
