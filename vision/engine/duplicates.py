@@ -131,15 +131,17 @@ def _proposed_pairs(prints: Sequence[Fingerprint], vectors: np.ndarray | None) -
 
 def same_picture(one: Fingerprint, other: Fingerprint) -> bool:
     """Whether two fingerprints show the same piece: turned, mirrored, moved, stretched or relit at most."""
-    return _alike_in_place(one.thumbnail, other.thumbnail) or _alike_after_placing(one, other)
+    return _alike_in_place(one, other) or _alike_after_placing(one, other)
 
 
-def _alike_in_place(one: np.ndarray, other: np.ndarray) -> bool:
+def _alike_in_place(one: Fingerprint, other: Fingerprint) -> bool:
     """Whether the fine structure agrees in one of the eight turned and mirrored variants."""
-    fine = _fine(one)
+    if np.bitwise_count(one.hashes[0] ^ other.hashes).min() > _HASH_BITS:
+        return False
+    fine = _fine(one.thumbnail)
     return any(
-        variant.shape == one.shape and _correlation(fine, _fine(variant)) >= _LEAST_PLAIN_CORRELATION
-        for variant in _variants(other)
+        variant.shape == fine.shape and _correlation(fine, variant) >= _LEAST_PLAIN_CORRELATION
+        for variant in _variants(_fine(other.thumbnail))
     )
 
 
