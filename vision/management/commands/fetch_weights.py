@@ -1,11 +1,12 @@
-"""Put the weights of a backbone into the data folder: from a file, or from torchvision's own address."""
+"""Put the weights of a backbone into the data folder: from a file, or from its authors' own address."""
 
+import re
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from vision.engine.backbones import BACKBONES, WeightsError, get_backbone
+from vision.engine.backbones import BACKBONES, WeightsError, get_backbone, published_digits
 from vision.engine.weight_files import SUFFIXES, copy_from, download_source, place_weights
 
 
@@ -17,23 +18,38 @@ class Command(BaseCommand):
         parser.add_argument(
             "--file",
             type=Path,
-            help="A local file of torch.save or safetensors, for machines without a network.",
+            help="A local file as its authors publish it, for machines without a network.",
+        )
+        parser.add_argument(
+            "--sha256",
+            help="The sha256 that the file must have, or its first 8 digits or more. What the name of a"
+            " published file says is checked anyway.",
         )
 
-    def handle(self, *, backbone, file, **options):
+    def handle(self, *, backbone, file, sha256, **options):
+        if sha256 and not re.fullmatch(r"[0-9a-fA-F]{8,64}", sha256):
+            raise CommandError("--sha256 takes 8 to 64 hexadecimal digits.")
         try:
             if file is None:
                 url, digits = download_source(backbone)
-                write, suffix = _download_from(url, digits), ".pth"
+                write, suffix, source = _download_from(url, digits), Path(url).suffix, url
             else:
-                write, suffix = copy_from(file), file.suffix
+                write, suffix, source = copy_from(file), file.suffix, str(file)
+                digits = published_digits(get_backbone(backbone), file.name)
                 if suffix not in SUFFIXES:
                     raise CommandError(
                         f"{file} is no weight file: its name must end in {', '.join(SUFFIXES)}."
                     )
                 if not file.is_file():
                     raise CommandError(f"There is no file {file}.")
-            target, digest = place_weights(backbone, settings.FAULTDIAG_DATA, write, suffix)
+            target, digest = place_weights(
+                backbone,
+                settings.FAULTDIAG_DATA,
+                write,
+                suffix,
+                source=source,
+                digits=[promised for promised in (digits, sha256) if promised],
+            )
         except WeightsError as error:
             raise CommandError(str(error)) from error
         except OSError as error:
