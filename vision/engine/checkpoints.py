@@ -60,21 +60,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from vision.engine.torchscript import is_archive, read_archive
 
     try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         elif is_archive(path):
             state = read_archive(path)
-        else:
-            with path.open("rb") as file:
-                zipped = file.read(2) == b"PK"  # only torch's newer format can be memory-mapped
+        else:  # only torch's newer format can be memory-mapped
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except OSError as error:
-        raise WeightsError(f"{path} can't be read: {error.strerror or error}.") from error
     except UnpicklingError as error:
         raise WeightsError(_unpicklable(path, error)) from error
     except (
-        SafetensorError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError, LookupError, AttributeError,
-        TypeError,
+        SafetensorError, zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, LookupError,
+        AttributeError, TypeError,
     ) as error:  # fmt: skip
         raise WeightsError(
             f"{path} is damaged, cut off or no weight file ({first_line(error)}). Fetch it again."

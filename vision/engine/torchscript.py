@@ -38,7 +38,8 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     """Tensors by their names in the module, on the CPU, as they are stored.
 
     Those that are plain attributes (a mask, the size of the input) can't be told from parameters and buffers,
-    so there may be more than the network has. Raises UnpicklingError for what is no module of tensors, and what zipfile raises for a damaged file.
+    so there may be more than the network has. Raises UnpicklingError for what is no module of tensors, and
+    what zipfile raises for a damaged file.
     """
     with zipfile.ZipFile(path) as archive:
         objects = next((name for name in archive.namelist() if _is_top(name, _OBJECTS)), None)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from django.core.management import CommandError, call_command
 
-from vision.engine import weight_files
 from vision.engine.backbones import build_network, get_backbone
 from vision.engine.weight_files import find_weights, sha256_of
 from vision.management.commands import fetch_weights
@@ -57,7 +56,9 @@ def test_a_download_with_a_wrong_hash_leaves_nothing(data, served, monkeypatch):
 
 
 def test_without_a_network_one_sentence_says_what_to_do(data, monkeypatch):
-    monkeypatch.setattr(weight_files, "DOWNLOADS", "http://127.0.0.1:9/")
+    monkeypatch.setattr(
+        fetch_weights, "download_source", lambda name: ("http://127.0.0.1:9/a.pth", "12ab34cd")
+    )
     with pytest.raises(CommandError, match="--file PATH") as caught:
         call_command("fetch_weights", NAME)
     assert "\n" not in str(caught.value)
