@@ -6,10 +6,18 @@ Nothing here reaches for the network: the operator's `fetch_weights` command doe
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from vision.engine.backbones import WeightsError, build_network, check_extra, get_backbone
+from vision.engine.backbones import (
+    BACKBONES,
+    BackboneSpec,
+    WeightsError,
+    build_network,
+    check_extra,
+    get_backbone,
+)
 from vision.engine.checkpoints import check_digits, sha256_of
 
 #: Weights that ship with the product.
@@ -46,6 +54,27 @@ def find_weights(backbone: str, data: Path) -> Path:
         f"The weights of {spec.title} are not here: no {names[0]} or {names[1]} in {folder}. "
         f"Run: {spec.mending_command} (where there is no network, bring the file and add --file PATH)"
     )
+
+
+@dataclass(frozen=True)
+class WeightsInPlace:
+    """What an installation has of one backbone: its file, size in bytes, sha256; else None."""
+
+    spec: BackboneSpec
+    path: Path | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+def weights_in_place(data: Path) -> Iterator[WeightsInPlace]:
+    """Every backbone of the registry in its order, with the file that `find_weights` would take."""
+    for spec in BACKBONES.values():
+        try:
+            path = find_weights(spec.name, data)
+        except WeightsMissing:
+            yield WeightsInPlace(spec)
+        else:
+            yield WeightsInPlace(spec, path, path.stat().st_size, sha256_of(path))
 
 
 def download_source(backbone: str) -> tuple[str, str]:

@@ -7,14 +7,23 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from vision.engine.backbones import BACKBONES, WeightsError, get_backbone, published_digits
-from vision.engine.weight_files import SUFFIXES, copy_from, download_source, place_weights
+from vision.engine.weight_files import (
+    SUFFIXES,
+    copy_from,
+    download_source,
+    place_weights,
+    weights_in_place,
+)
 
 
 class Command(BaseCommand):
     help = "Put the weights of a backbone into the data folder. Downloads them, or takes a local --file."
 
     def add_arguments(self, parser):
-        parser.add_argument("backbone", choices=list(BACKBONES))
+        parser.add_argument("backbone", nargs="?", choices=list(BACKBONES))
+        parser.add_argument(
+            "--list", action="store_true", help="Show every backbone, and the weights that are in place."
+        )
         parser.add_argument(
             "--file",
             type=Path,
@@ -27,6 +36,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, backbone, file, sha256, **options):
+        if options["list"]:
+            self._list()
+            return
+        if backbone is None:
+            raise CommandError("Name a backbone, or say --list to see them all.")
         if sha256 and not re.fullmatch(r"[0-9a-fA-F]{8,64}", sha256):
             raise CommandError("--sha256 takes 8 to 64 hexadecimal digits.")
         try:
@@ -57,6 +71,16 @@ class Command(BaseCommand):
         self.stdout.write(f"{target} is in place (sha256 {digest}).")
         self.stdout.write(get_backbone(backbone).licence)
         self.stdout.write(f"Set FAULTDIAG_BACKBONE={backbone} and restart to use it.")
+
+    def _list(self):
+        for found in weights_in_place(settings.FAULTDIAG_DATA):
+            used = ", in use" if found.spec.name == settings.BACKBONE else ""
+            self.stdout.write(f"{found.spec.name}: {found.spec.title}{used}")
+            if found.path is None:
+                self.stdout.write(f"  not here; to bring it: {found.spec.mending_command}")
+            else:
+                self.stdout.write(f"  {found.path} ({found.size / 2**20:.1f} MiB)\n  sha256 {found.sha256}")
+            self.stdout.write(f"  {found.spec.licence}")
 
 
 def _download_from(url, digits):
