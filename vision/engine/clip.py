@@ -49,8 +49,8 @@ class TextEncoder:
     """Words to vectors in the space of a CLIP backbone's pictures. Safe to share between threads.
 
     `weights` is the backbone's local file, the same that its pictures are embedded with; without it the
-    weights are random, from `random_seed`. Runs in torch on the CPU: a query is one pass of a few
-    milliseconds, and the tokenizer imports torch anyhow. Raises WeightsError.
+    weights are random, from `random_seed`. Runs in torch on the CPU, in a fraction of a second a query: the
+    tokenizer imports torch anyhow. Raises WeightsError.
     """
 
     def __init__(self, backbone: str, weights: Path | None, *, random_seed: int = 0):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache as memoize
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
@@ -54,7 +55,7 @@ def text_embed(text: str) -> np.ndarray:
             "backbone of CLIP, such as clip_vit_b_32 (see docs/backbones.md)."
         )
     try:
-        return _text_encoder().encode([text[:MOST_CHARACTERS]])[0]
+        return _embed(_text_encoder(), text[:MOST_CHARACTERS])
     except WeightsError as error:
         raise NoTextSide(str(error)) from error
 
@@ -70,6 +71,12 @@ def text_search(text: str, *, top_k: int = 10, filters: SearchFilters | None = N
     neighbours, matches = cases_nearest(vector, top_k=top_k, filters=filters)
     watch.lap("search")
     return TextSearchResult(text, matches, neighbours.library_size, neighbours.watermark, watch.timings)
+
+
+@lru_cache(maxsize=256)
+def _embed(encoder: TextEncoder, text: str) -> np.ndarray:
+    # The same words come again with every change of a filter.
+    return encoder.encode([text])[0]
 
 
 def _text_encoder() -> TextEncoder:
