@@ -7,7 +7,8 @@ from django.core.checks import Warning as CheckWarning
 from django.core.checks import register
 
 from faultdiag.environment import variables
-from vision.engine.weight_files import WeightsMissing, find_weights
+from vision.engine.backbones import WeightsError, check_extra, get_backbone
+from vision.engine.weight_files import find_weights
 
 #: Read by scripts and tests, not by the product.
 _OTHERS = {"FAULTDIAG_REQUIRE_BROWSER", "FAULTDIAG_CRASH_IMPORT"}
@@ -29,9 +30,10 @@ def unknown_variables(**kwargs):
 
 @register
 def missing_weights(**kwargs):
-    """Without weights nothing is recognised; everything else works."""
+    """Without weights, or the extra that they need, nothing is recognised; everything else works."""
     try:
         find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
-    except WeightsMissing as missing:
+        check_extra(get_backbone(settings.BACKBONE))
+    except WeightsError as missing:
         return [CheckWarning(str(missing), id="faultdiag.W002")]
     return []

@@ -120,7 +120,8 @@ class Environment(BaseSettings):
         "FAULTDIAG_BACKBONE",
         "faultnet",
         "Network that sees. All but faultnet need `manage.py fetch_weights NAME` first.",
-        "faultnet, vgg16, resnet50, wide_resnet50_2, efficientnet_b0, convnext_tiny or vit_b_16",
+        "faultnet, vgg16, resnet50, wide_resnet50_2, efficientnet_b0, convnext_tiny, vit_b_16, "
+        "clip_vit_b_32 or clip_vit_b_32_laion",
     )
     metric: Literal["cosine", "l2"] = _variable(
         "FAULTDIAG_METRIC", "cosine", "How vectors are compared.", "cosine or l2"

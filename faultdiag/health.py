@@ -15,7 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from faultdiag.celery import app
-from vision.engine.weight_files import WeightsMissing, find_weights
+from vision.engine.backbones import WeightsError, check_extra, get_backbone
+from vision.engine.weight_files import find_weights
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ def _migrations() -> None:
 def _weights() -> None:
     try:
         find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
-    except WeightsMissing as missing:
+        check_extra(get_backbone(settings.BACKBONE))
+    except WeightsError as missing:
         raise NotReady(str(missing)) from None
 
 

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from vision.views import library, queue, triage
+from vision.views import library, queue, text_search, triage
 
 urlpatterns = [
     path("", queue.case_list, name="case-list"),
     path("cases/<str:number>/triage", triage.triage, name="case-triage"),
     path("cases/<str:number>/triage/verdict", triage.verdict, name="case-verdict"),
     path("cases/<str:number>/triage/decision", triage.decide, name="case-decide"),
+    path("search", text_search.text_search_page, name="text-search"),
     path("library", library.library_status, name="library-status"),
     path("library/progress", library.library_progress, name="library-progress"),
 ]

@@ -20,6 +20,7 @@ PAGES = {
     "actions": "/actions",
     "action": "/actions/ACT-GUIDE",
     "library": "/library",
+    "words": "/search",
     "not found": "/cases/NONE",
 }
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from faultdiag.checks import missing_weights, unknown_variables
 from faultdiag.environment import BASE_DIR
+from vision.engine import backbones
 
 
 def manage(*arguments, **environment):
@@ -73,3 +74,11 @@ def test_a_misspelt_variable_is_told(monkeypatch):
 def test_missing_weights_are_told(settings):
     settings.BACKBONE = "vgg16"
     assert "fetch_weights vgg16" in missing_weights()[0].msg
+
+
+def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):
+    settings.BACKBONE, settings.FAULTDIAG_DATA = "clip_vit_b_32", tmp_path
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "clip_vit_b_32.pt").write_bytes(b"1")
+    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+    assert "requirements-clip.txt" in missing_weights()[0].msg

@@ -7,14 +7,15 @@ from cases.api.fields import CodeField, LinkField, PartField
 from cases.api.parties import CustomerSerializer, PartSerializer
 from cases.api.uploads import PicturesSerializer
 from cases.models import ActionTaken, Customer, FaultCategory, Site
+from vision.engine.clip import MOST_CHARACTERS
 from vision.models import Decision, Diagnosis
 from vision.services.search import SearchFilters
 
 MAX_TOP_K = 100
 
 
-class SearchRequestSerializer(PicturesSerializer):
-    """Views of one thing, and what the past cases must have in common with it."""
+class FiltersSerializer(serializers.Serializer):
+    """How many past cases, and what they must have in common."""
 
     top_k = serializers.IntegerField(
         min_value=1, max_value=MAX_TOP_K, default=10, help_text="Cases to answer with."
@@ -31,15 +32,28 @@ class SearchRequestSerializer(PicturesSerializer):
     reported_after = serializers.DateField(required=False, allow_null=True, help_text="This day or later.")
     reported_before = serializers.DateField(required=False, allow_null=True, help_text="This day or earlier.")
 
+    def filters(self) -> SearchFilters:
+        """The filters of validated data."""
+        names = SearchFilters.__dataclass_fields__
+        return SearchFilters(**{name: value for name, value in self.validated_data.items() if name in names})
+
+
+class SearchRequestSerializer(FiltersSerializer, PicturesSerializer):
+    """Views of one thing, and what the past cases must have in common with it."""
+
     def get_fields(self):
         fields = super().get_fields()
         del fields["roles"]
         return fields
 
-    def filters(self) -> SearchFilters:
-        """The filters of validated data."""
-        names = SearchFilters.__dataclass_fields__
-        return SearchFilters(**{name: value for name, value in self.validated_data.items() if name in names})
+
+class TextSearchRequestSerializer(FiltersSerializer):
+    """What to look for in words, and what the past cases must have in common."""
+
+    q = serializers.CharField(
+        max_length=MOST_CHARACTERS,
+        help_text='What the pictures show, best in English: "dark blister near the edge".',
+    )
 
 
 class CategoryNameSerializer(serializers.ModelSerializer):
@@ -91,6 +105,14 @@ class MatchSerializer(serializers.Serializer):
     links = MatchLinksSerializer(source="*")
 
 
+class TextMatchSerializer(MatchSerializer):
+    """A past case whose picture fits the words."""
+
+    rank = serializers.IntegerField(help_text="1 fits best.")
+    image = serializers.IntegerField(source="image.pk", help_text="Id of the picture that fits best.")
+    similarity = None  # of words with a picture: no figure to compare with that of two pictures
+
+
 class CategoryProbabilitySerializer(serializers.Serializer):
     code = serializers.CharField(source="category.code")
     name = serializers.CharField(source="category.name")
@@ -107,6 +129,19 @@ class SearchResponseSerializer(serializers.Serializer):
     reason = serializers.CharField(source="classification.reason", help_text="The rule that led to it.")
     categories = CategoryProbabilitySerializer(source="classification.categories", many=True)
     matches = MatchSerializer(many=True)
+    library_size = serializers.IntegerField()
+    library_watermark = serializers.IntegerField(
+        source="watermark", help_text="The last change of the library that this answer knows."
+    )
+
+
+class TextSearchResponseSerializer(serializers.Serializer):
+    """The cases whose pictures fit the words best, in this order; how well they fit has no figure."""
+
+    query = serializers.CharField()
+    query_time_ms = serializers.FloatField()
+    timings_ms = serializers.DictField(child=serializers.FloatField(), source="timings")
+    matches = TextMatchSerializer(many=True)
     library_size = serializers.IntegerField()
     library_watermark = serializers.IntegerField(
         source="watermark", help_text="The last change of the library that this answer knows."

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Literal
+
+from vision.engine.checkpoints import WeightsError, check_digits, digits_in_name, first_line, read_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_TORCHVISION_DOWNLOADS = "https://download.pytorch.org/models/"
 _TORCHVISION_LICENCE = (
     "Code BSD-3-Clause (torchvision). Weights trained on ImageNet, whose images are for non-commercial "
     "research: check that your use is covered."
 )
 
 
-class WeightsError(Exception):
-    """A weight file that cannot be used; the text says which, why, and what to do."""
+class ExtraMissing(WeightsError):
+    """A backbone of an optional extra that is not installed; the text gives the command that mends it."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class BackboneSpec:
     """One entry of the registry. Sizes in pixels; mean and std for channel values scaled to 0 to 1.
 
     `resize` tells how a picture becomes square: "resize" changes its proportions, "letterbox" keeps them and
-    pads. Nothing is ever cropped, since a fault may lie at the edge. `weights_file` is torchvision's own
-    file, whose name ends in the first digits of its sha256.
+    pads. Nothing is ever cropped, since a fault may lie at the edge. `weights_file` is the file that the
+    network's authors publish, `weights_url` its address and `weights_sha256` its first digits at least; all
+    are None for a network whose file has no one address. `needs` is the module of an optional extra, and
+    `understands_text` says that words have vectors in the same space (`vision.engine.clip`).
     """
 
     name: str
@@ -63,11 +68,15 @@ class BackboneSpec:
     taps: Taps
     weights_file: str | None
     licence: str
+    weights_url: str | None = None
+    weights_sha256: str | None = None
+    needs: str | None = None
+    understands_text: bool = False
 
     @property
     def mending_command(self) -> str:
         """What brings the weights of this backbone into place."""
-        return f"manage.py fetch_weights {self.name}" + ("" if self.weights_file else " --file PATH")
+        return f"manage.py fetch_weights {self.name}" + ("" if self.weights_url else " --file PATH")
 
     @property
     def preprocessing(self) -> str:
@@ -133,6 +142,38 @@ def _torchvision(
         taps=taps,
         weights_file=weights_file,
         licence=_TORCHVISION_LICENCE,
+        weights_url=_TORCHVISION_DOWNLOADS + weights_file,
+        weights_sha256=digits_in_name(weights_file),
+    )
+
+
+def _clip(
+    name: str, title: str, activation: Literal["quick_gelu", "gelu"], **published: str | None
+) -> BackboneSpec:
+    def build() -> nn.Module:
+        from vision.engine.clip import build_vit_b_32
+
+        return build_vit_b_32(quick_gelu=activation == "quick_gelu")
+
+    return BackboneSpec(
+        name=name,
+        title=title,
+        dimension=512,
+        input_size=224,
+        channels=3,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        resize="resize",
+        build=build,
+        headless=lambda model: model.visual,
+        taps=Taps(
+            ("visual.ln_post",),
+            ("visual.transformer.resblocks.5", "visual.transformer.resblocks.8"),
+            "visual.transformer.resblocks.11.ln_1",
+        ),
+        needs="open_clip",
+        understands_text=True,
+        **published,
     )
 
 
@@ -147,6 +188,8 @@ def _pool_faultnet(model: nn.Module) -> nn.Module:
 
     return FaultNetEmbedding(model)
 
+
+_OPENAI_VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 
 # The first weights (IMAGENET1K_V1) of the residual networks on purpose: the second were trained for top-1
 # with label smoothing and mixing, and their features transfer worse to neighbours and anomaly detectors.
@@ -198,9 +241,25 @@ _SPECS = (
              "encoder.layers.encoder_layer_11.ln_1"),
         "vit_b_16-c867db91.pth",
     ),
+    _clip(
+        "clip_vit_b_32", "CLIP ViT-B/32 (OpenAI)", "quick_gelu",
+        weights_file="ViT-B-32.pt",
+        weights_url=f"https://openaipublic.azureedge.net/clip/models/{_OPENAI_VIT_B_32}/ViT-B-32.pt",
+        weights_sha256=_OPENAI_VIT_B_32,
+        licence="Code and weights MIT (OpenAI, open_clip). Trained on pictures from the web; the authors "
+        "ask for tests in the field before any use.",
+    ),
+    _clip(
+        "clip_vit_b_32_laion", "CLIP ViT-B/32 (LAION-2B)", "gelu",
+        weights_file=None,
+        licence="Code and weights MIT (LAION, open_clip). Trained on pictures from the web; the authors "
+        "ask for tests in the field before any use.",
+    ),
 )  # fmt: skip
 BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in _SPECS}
 DEFAULT_BACKBONE = "faultnet"
+#: What installs the packages of CLIP.
+EXTRA_COMMAND = ".venv/bin/pip install -r requirements-clip.txt -c constraints.txt"
 
 
 def get_backbone(name: str) -> BackboneSpec:
@@ -211,13 +270,30 @@ def get_backbone(name: str) -> BackboneSpec:
         raise ValueError(f"There is no backbone {name!r}. Known are: {', '.join(BACKBONES)}.") from None
 
 
+def check_extra(spec: BackboneSpec) -> None:
+    """ExtraMissing when a backbone needs packages of an extra that is not installed."""
+    if spec.needs and find_spec(spec.needs) is None:
+        raise ExtraMissing(
+            f"{spec.title} is an optional extra, and its package {spec.needs} is not installed. "
+            f"Run: {EXTRA_COMMAND}"
+        )
+
+
+def published_digits(spec: BackboneSpec, name: str) -> str | None:
+    """First digits of the sha256 that a weight file called `name` must have; None when nobody said."""
+    return spec.weights_sha256 if name == spec.weights_file else digits_in_name(name)
+
+
 def build_network(spec: BackboneSpec, weights: Path | None = None, *, random_seed: int = 0) -> nn.Module:
     """The whole network as its authors define it, in evaluation mode, with the weights of a local file.
 
     Without `weights` it is initialised at random from `random_seed`. Raises WeightsError when the file does
-    not hold this network's weights.
+    not hold this network's weights or is not the one that its name promises, ExtraMissing without the extra.
     """
+    check_extra(spec)
     import torch
+
+    from vision.engine.torchscript import is_archive
 
     if weights is None:
         with torch.random.fork_rng(devices=[]):
@@ -225,16 +301,21 @@ def build_network(spec: BackboneSpec, weights: Path | None = None, *, random_see
             network = spec.build()
             _settle_batch_norms(network, spec)
             return network.eval().requires_grad_(False)
+    check_digits(weights, published_digits(spec, weights.name))
     state = read_state(weights)
     # On the meta device nothing is initialised that the file would overwrite anyway.
     with torch.device("meta"):
         network = spec.build()
+    if is_archive(weights):
+        # Beside the weights it has tensors of other purposes, which cannot be told apart by themselves.
+        known = network.state_dict().keys()
+        state = {name: value for name, value in state.items() if name in known}
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{weights} does not hold the weights of {spec.title} ({_first_line(error)}). "
-            f"Remove it and run: {spec.mending_command}"
+            f"{weights} does not hold the weights of {spec.title} ({first_line(error)}). "
+            f"Bring the file of this network: {spec.mending_command}"
         ) from error
     return network.eval().requires_grad_(False)
 
@@ -245,30 +326,6 @@ def build_embedding_network(
     """The network from pixels to vectors: (n, channels, s, s) float32 to (n, dimension) of unit length."""
     network = build_network(spec, weights, random_seed=random_seed)
     return _unit_length(spec.headless(network)).eval()
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, float32, from a .safetensors file or one of torch.save; no code in it is ever run."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            with path.open("rb") as file:
-                zipped = file.read(2) == b"PK"  # only torch's newer format can be memory-mapped
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise WeightsError(
-            f"{path} is damaged or is no weight file ({_first_line(error)}). Fetch it again."
-        ) from error
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
-        raise WeightsError(f"{path} holds no plain table of tensors. Save the state dict of the network.")
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def _settle_batch_norms(network: nn.Module, spec: BackboneSpec) -> None:
@@ -294,12 +351,6 @@ def _settle_batch_norms(network: nn.Module, spec: BackboneSpec) -> None:
         norm.train().momentum = None  # average over all that is seen, here one pass
     with torch.no_grad():
         network(noise / 2)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s)") else (lines or [""])[0]
-    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _unit_length(network: nn.Module) -> nn.Module:

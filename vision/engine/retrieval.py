@@ -18,6 +18,7 @@ class RetrievalMeasures:
     top1: float
     macro_f1: float
     precision_at: dict[int, float]
+    recall_at: dict[int, float]
     map_at_r: float
     queries: int
 
@@ -33,7 +34,8 @@ def leave_one_out(
     """Measure (n, d) vectors of unit length with (n,) labels, every image being the query once.
 
     top1: the nearest other image is of the same category; macro_f1: of that nearest category, averaged over
-    categories. precision_at[k]: share of the same category among the k nearest. map_at_r: mean over the
+    categories. precision_at[k]: share of the same category among the k nearest; recall_at[k]: share of the
+    queries with at least one of it among them (Jegou et al., 2011). map_at_r: mean over the
     queries of 1/R * sum of precision@i at each hit i <= R, with R the number of others of the category
     (Musgrave et al., "A Metric Learning Reality Check", 2020). Images with nothing of their category to find
     are left out of all figures. Raises ValueError when no image is left.
@@ -46,6 +48,7 @@ def leave_one_out(
     barriers += [np.unique(keys, return_inverse=True)[1] for keys in (groups, duplicates) if keys is not None]
     truth, predicted, average_precision = [], [], []
     precision = {k: [] for k in precision_ks}
+    recall = {k: [] for k in precision_ks}
     for start in range(0, len(labels), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(labels)))
         barred = np.logical_or.reduce([keys[rows][:, None] == keys[None] for keys in barriers])
@@ -62,6 +65,7 @@ def leave_one_out(
         predicted.append(labels[order[:, 0]])
         for k, shares in precision.items():
             shares.append(hits[:, :k].mean(axis=1))
+            recall[k].append(hits[:, :k].any(axis=1))
         relevant = same.sum(axis=1)
         ranks = np.arange(1, hits.shape[1] + 1)
         within = hits & (ranks <= relevant[:, None])
@@ -73,6 +77,7 @@ def leave_one_out(
         top1=float((truth == predicted).mean()),
         macro_f1=float(f1_score(truth, predicted, average="macro")),
         precision_at={k: float(np.concatenate(shares).mean()) for k, shares in precision.items()},
+        recall_at={k: float(np.concatenate(found).mean()) for k, found in recall.items()},
         map_at_r=float(np.concatenate(average_precision).mean()),
         queries=len(truth),
     )

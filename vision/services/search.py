@@ -115,6 +115,14 @@ def vectors_search(
     )
 
 
+def cases_nearest(
+    query: np.ndarray, *, top_k: int, filters: SearchFilters | None = None
+) -> tuple[Neighbours, list[Match]]:
+    """The cases with the pictures nearest to a float32 (d,) unit vector, with no opinion on the category."""
+    allowed = filters.image_ids() if filters else None
+    return _distinct_cases(library_current(), query, top_k, exclude=None, allowed=allowed)
+
+
 def views_join(vectors: np.ndarray) -> np.ndarray:
     """One query from several views: the mean of their unit vectors, float32 (d,), unit length again."""
     mean = np.asarray(vectors, dtype=np.float32).mean(axis=0)

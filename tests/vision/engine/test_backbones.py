@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
+from tests.published import HALF, require_clip, save_published
 from vision.engine.backbones import (
     BACKBONES,
     DEFAULT_BACKBONE,
@@ -18,7 +19,8 @@ from vision.engine.backbones import (
     read_state,
 )
 
-TORCHVISION = [name for name, spec in BACKBONES.items() if spec.weights_file]
+TORCHVISION = [name for name in BACKBONES if name in models.list_models()]
+CLIP = [name for name, spec in BACKBONES.items() if spec.understands_text]
 SMALL = "efficientnet_b0"
 # Where torchvision's own model hands its features to the last layer.
 LAST_LAYER = {
@@ -28,6 +30,8 @@ LAST_LAYER = {
     "convnext_tiny": "classifier.2",
     "vit_b_16": "heads.head",
 }
+# Of a picture: patches and one for the whole.
+TOKENS = {"vit_b_16": 197, "clip_vit_b_32": 50, "clip_vit_b_32_laion": 50}
 HEAVY = {"vgg16", "wide_resnet50_2", "vit_b_16"}
 
 
@@ -42,14 +46,15 @@ def pixels(spec, count=2):
 
 @pytest.mark.parametrize("name", marked(TORCHVISION))
 @torch.inference_mode()
-def test_parity_with_torchvision(name, tmp_path):
+def test_a_published_file_makes_the_network_that_torchvision_makes_of_it(name, tmp_path):
     spec = get_backbone(name)
     theirs = build_network(spec, random_seed=5)  # settled, so that no signal vanishes
     reference = models.get_model(name, weights=None)
     reference.load_state_dict(theirs.state_dict())
+    if name in HALF:
+        reference.half().float()  # to the numbers that the file can hold
     reference.eval()
-    path = tmp_path / spec.weights_file
-    torch.save(reference.state_dict(), path)
+    path = save_published(name, reference.state_dict(), tmp_path)
 
     captured = []
     if name == "vgg16":
@@ -68,6 +73,8 @@ def test_parity_with_torchvision(name, tmp_path):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_taps_exist_and_give_maps(name):
+    if name in CLIP:
+        require_clip()
     spec = get_backbone(name)
     with torch.device("meta"):  # shapes without computing
         network = spec.build().eval()
@@ -80,8 +87,8 @@ def test_taps_exist_and_give_maps(name):
     assert shapes.keys() == taps
     fine, coarse = (shapes[tap] for tap in spec.taps.patch)
     assert len(fine) == len(coarse) == len(shapes[spec.taps.gradcam])
-    if name == "vit_b_16":
-        assert fine == coarse == (1, 197, 768)
+    if name in TOKENS:
+        assert fine == coarse == (1, TOKENS[name], 768)
     else:
         assert fine[2] == 2 * coarse[2]
         assert fine[2] >= 8
@@ -91,7 +98,8 @@ def test_taps_exist_and_give_maps(name):
 def test_weight_files_are_the_ones_that_torchvision_publishes(name):
     spec = get_backbone(name)
     weights = models.get_model_weights(name)["IMAGENET1K_V1"]
-    assert weights.url.endswith("/" + spec.weights_file)
+    assert weights.url == spec.weights_url
+    assert spec.weights_url.endswith(f"-{spec.weights_sha256}.pth")
     transforms = weights.transforms()
     assert (tuple(transforms.mean), tuple(transforms.std)) == (spec.mean, spec.std)
     assert transforms.crop_size == [spec.input_size]
@@ -138,15 +146,19 @@ class Spy:
 
 def test_bad_weight_files_are_refused_and_run_nothing(tmp_path, capsys):
     spec = get_backbone(SMALL)
-    hostile = tmp_path / "hostile.pth"
+    hostile, early = tmp_path / "hostile.pth", tmp_path / "early.pth"
     torch.save({"a": Spy()}, hostile)
+    torch.save({"a": Spy()}, early, _use_new_zipfile_serialization=False)
+    for path in (hostile, early):
+        with pytest.raises(WeightsError, match=rf"{path.name} holds more than weights: .* run .*print"):
+            build_network(spec, path)
     junk = tmp_path / "junk.pth"
     junk.write_bytes(b"not weights at all")
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"\xff" * 50)
     table = tmp_path / "table.pth"
     torch.save({"epoch": 3}, table)
-    for path in (hostile, junk, broken, table):
+    for path in (junk, broken, table):
         with pytest.raises(WeightsError, match=path.name):
             build_network(spec, path)
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -156,6 +168,45 @@ def test_bad_weight_files_are_refused_and_run_nothing(tmp_path, capsys):
     with pytest.raises(WeightsError, match="fetch_weights efficientnet_b0"):
         build_network(spec, other)
     assert "ran code" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["early.pth", "pth", "safetensors"])
+def test_a_file_that_was_cut_off_is_refused_in_one_sentence(form, tmp_path):
+    spec = get_backbone(SMALL)
+    state = build_network(spec, random_seed=1).state_dict()
+    path = tmp_path / f"weights.{form}"
+    if form == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "pth")
+    whole = path.read_bytes()
+    for share in (0.001, 0.5, 0.999):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(WeightsError, match="Fetch it again") as caught:
+            build_network(spec, path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_published_name_with_other_content_is_refused(tmp_path):
+    spec = get_backbone(SMALL)
+    state = build_network(spec, random_seed=1).state_dict()
+    for name in (spec.weights_file, "mine-12ab34cd.pth"):
+        torch.save(state, tmp_path / name)
+        with pytest.raises(WeightsError, match=r"its sha256 begins with \w{8} and not with .*fetch it again"):
+            build_network(spec, tmp_path / name)
+    dated = tmp_path / "mine-20261125.pth"
+    torch.save(state, dated)
+    build_network(spec, dated)
+
+
+@pytest.mark.parametrize(("name", "other"), [("resnet50", "wide_resnet50_2"), ("resnet50", "convnext_tiny")])
+def test_another_architecture_is_refused(name, other, tmp_path):
+    path = tmp_path / "weights.pth"
+    with torch.device("meta"):
+        shapes = get_backbone(other).build().state_dict()
+    torch.save({key: torch.zeros(()).expand(value.shape) for key, value in shapes.items()}, path)
+    with pytest.raises(WeightsError, match=f"does not hold the weights of ResNet-50 .*fetch_weights {name}"):
+        build_network(get_backbone(name), path)
 
 
 def test_the_registry_needs_no_torch():

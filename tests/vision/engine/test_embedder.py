@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.published import require_clip
 from vision.engine.backbones import BACKBONES, WeightsError, build_network, get_backbone
 from vision.engine.embedder import Embedder, EmbeddingSpace, prepare
 
@@ -50,6 +51,8 @@ def test_a_picture_gets_the_same_vector_alone_and_in_company(embedder):
     [SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name != SMALL)],
 )
 def test_openvino_and_torch_agree(backbone, cache):
+    if get_backbone(backbone).needs:
+        require_clip()
     images = pictures(2)
     ours = Embedder(backbone, None, device="cpu", runtime="openvino", cache_dir=cache, random_seed=1)
     reference = Embedder(backbone, None, device="cpu", runtime="torch", random_seed=1)

@@ -20,6 +20,7 @@ def test_a_case_worked_out_by_hand():
     # 0: a b a b | 10: b a a b | 14: a a a b | 40: b b a a | 44: a b a a
     assert figures.top1 == pytest.approx(1 / 5)
     assert figures.precision_at == {1: pytest.approx(1 / 5), 2: pytest.approx((0.5 + 0.5 + 0 + 0 + 0.5) / 5)}
+    assert figures.recall_at == {1: pytest.approx(1 / 5), 2: pytest.approx(3 / 5)}
     # R is 2 for a and 1 for b: only 0 (hit at 1) and 10 (hit at 2) score within R
     assert figures.map_at_r == pytest.approx((0.5 + 0.25 + 0 + 0 + 0) / 5)
     assert figures.queries == 5
