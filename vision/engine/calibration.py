@@ -31,8 +31,8 @@ class Fusion:
         """Find the weights with the lowest Brier score on held-out (m, C) scores of (m,) categories.
 
         The Brier score is as proper as the log-loss, and a few pictures that lie far on the wrong side of a
-        plane can't drag it along. Nobody is sure beyond what was seen: with m images the aim is 1 - 1 / (m + 2)
-        and not 1 (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
+        plane can't drag it along. Nobody is sure beyond what was seen: with m images the aim is
+        1 - 1 / (m + 2) and not 1 (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
         """
         from scipy.optimize import minimize
 

@@ -113,7 +113,9 @@ class FaultClassifier:
         self.votes_, self.fusion_ = NeighbourVotes(), Fusion()
         self.head_, self.shrinkage_ = None, None
         self.sets_, self.novelty_ = ConformalSets(), Novelty(self.metric)
-        self.held_out_ = HeldOut(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, len(self.counts_))))
+        self.held_out_ = HeldOut(
+            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, len(self.counts_)))
+        )
         # An image that is alone in its category can't be known while it is held out.
         judged = groups_per_label(labels, groups) > 1
         if len(labels) < _ENOUGH_TO_FIT or not judged.any():
@@ -132,7 +134,8 @@ class FaultClassifier:
             self.sets_.fit(probabilities, truth[rows])
             self.held_out_ = HeldOut(rows, truth[rows], probabilities)
             angles = angles[rows]
-        self.novelty_.fit(similarities[judged, 0], positions[judged, 0], truth[judged], angles)
+        nearest, neighbours = similarities[judged, 0], positions[judged, 0]
+        self.novelty_.fit(nearest, neighbours, truth[judged], angles, len(self.classes_))
         return self
 
     def predict(
@@ -154,6 +157,8 @@ class FaultClassifier:
         shares = self.votes_.shares(similarities, positions, self.counts_)
         fitted = self._fitted_positions()
         probabilities = self._join(queries, shares, fitted)
+        if self.head_ is not None and (fitted < 0).any():
+            probabilities = self._admit_new(probabilities, similarities, positions, fitted)
         typicality = self.sets_.typicality(probabilities, fitted, self.coverage)
         first = positions[:, 0] if positions.shape[1] else np.full(len(positions), -1)
         nearest = similarities[:, 0] if similarities.shape[1] else np.full(len(positions), -np.inf)
@@ -246,7 +251,9 @@ class FaultClassifier:
                 trial = np.zeros((len(truth), categories))
                 for f in range(folds):
                     held = fold == f
-                    trial[held] = Discriminant.fit(whole - parts[f], strength, whiten=False).scores(vectors[held])
+                    trial[held] = Discriminant.fit(whole - parts[f], strength, whiten=False).scores(
+                        vectors[held]
+                    )
                 fusion = Fusion.fit(trial[rows], shares[rows], self.counts_, truth[rows])
                 chances = fusion.probabilities(trial[rows], shares[rows], self.counts_)
                 wrong = chances - (truth[rows][:, None] == np.arange(categories))
@@ -269,16 +276,28 @@ class FaultClassifier:
         return np.where(self.fitted_[places] == self.classes_, places, -1)
 
     def _join(self, queries: np.ndarray, shares: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """Votes decide between what is new and what the head knows, and the head takes part in the rest."""
+        """Probabilities (m, C) from head and votes, those of categories that the head knows sum to 1."""
         known = np.flatnonzero(fitted >= 0)
         if self.head_ is None or not len(known):
             return shares
-        part = shares[:, known].sum(axis=1, keepdims=True)
+        part = shares[:, known] / shares[:, known].sum(axis=1, keepdims=True)
         scores = self.head_.scores(queries)[:, fitted[known]]
-        joined = self.fusion_.probabilities(scores, shares[:, known] / part, self.counts_[known])
-        probabilities = shares.copy()
-        probabilities[:, known] = joined * part
+        probabilities = np.zeros(shares.shape)
+        probabilities[:, known] = self.fusion_.probabilities(scores, part, self.counts_[known])
         return probabilities
+
+    def _admit_new(self, probabilities, similarities, positions, fitted) -> np.ndarray:
+        """Give categories that came after the fit what the nearest images say, and the others the rest.
+
+        By votes that look at the very nearest and at no numbers: two images against hundreds must be heard,
+        but only where they are nearer.
+        """
+        temperature = self.votes_.temperature
+        if self.novelty_.usual_of_all_:
+            temperature = min(temperature, self.novelty_.usual_of_all_ / 2)
+        shares = NeighbourVotes(temperature, balance=1.0).shares(similarities, positions, self.counts_)
+        new = fitted < 0
+        return np.where(new, shares, probabilities * shares[:, ~new].sum(axis=1, keepdims=True))
 
 
 def classify_with(

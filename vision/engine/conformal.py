@@ -43,7 +43,7 @@ class ConformalSets:
         misfits = misfit(probabilities)
         values = np.ones(probabilities.shape)
         for column, position in enumerate(positions):
-            own = self.misfits_[position] if position >= 0 else pool
+            own = self.misfits_[position] if 0 <= position < len(self.misfits_) else pool
             own = own if len(own) >= needed else pool
             worse = len(own) - np.searchsorted(own, misfits[:, column], side="left")
             values[:, column] = (worse + 1) / (len(own) + 1)

@@ -93,7 +93,12 @@ class Novelty:
         self.near_ = self.angle_ = self.joint_ = None
 
     def fit(
-        self, nearest: np.ndarray, neighbours: np.ndarray, truth: np.ndarray, angles: np.ndarray | None
+        self,
+        nearest: np.ndarray,
+        neighbours: np.ndarray,
+        truth: np.ndarray,
+        angles: np.ndarray | None,
+        categories: int,
     ) -> "Novelty":
         """Learn from n held-out images of known categories.
 
@@ -104,7 +109,6 @@ class Novelty:
         there = np.isfinite(nearest) & (np.isfinite(angles) if angles is not None else True)
         nearest, neighbours, truth = nearest[there], neighbours[there], truth[there]
         distances = distance_of(nearest, self.metric)
-        categories = int(max(truth.max(initial=-1), neighbours.max(initial=-1))) + 1
         self.usual_of_all_ = max(float(np.median(distances)), _LEAST_DISTANCE) if len(distances) else 0.0
         self.usual_ = np.full(categories, self.usual_of_all_)
         for category in range(categories):

@@ -33,8 +33,8 @@ class NeighbourVotes:
     ) -> "NeighbourVotes":
         """Pick the pair with the lowest log-loss, averaged over categories, and keep the shares it gives.
 
-        (m, k) similarities and category positions of the neighbours, -1 where there is none, of m images whose
-        categories are at (m,) `truth`; (C,) images a category.
+        (m, k) similarities and category positions of the neighbours, -1 where there is none, of m images
+        whose categories are at (m,) `truth`; (C,) images a category.
         """
         weights = 1 / np.bincount(truth, minlength=len(counts))[truth]
         best = np.inf

@@ -11,11 +11,11 @@ from django.conf import settings
 from PIL import Image
 
 from cases.models import CaseImage
+from vision.engine.classifier import FaultClassifier, classify_with
 from vision.engine.descriptors import describe
 from vision.engine.embedder import Embedder
 from vision.engine.images import EXTENSIONS, ImageError, load_image
 from vision.engine.index import ExactIndex
-from vision.engine.logistic import BlendedClassifier
 from vision.engine.retrieval import leave_one_out
 from vision.engine.weight_files import find_weights
 from vision.services.embedding import embedder
@@ -254,9 +254,6 @@ def classification_figures(
 
 
 def _product_predict(vectors: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    classifier = BlendedClassifier(metric=settings.METRIC).fit(vectors, labels)
-    index = ExactIndex(vectors.shape[1], metric=settings.METRIC)
-    index.add(np.arange(len(vectors)), vectors)
-    similarities, found = index.search(queries, classifier.k)
-    probabilities = classifier.predict_proba(queries, similarities, labels[found])
-    return classifier.classes_[probabilities.argmax(axis=1)]
+    classifier = FaultClassifier(metric=settings.METRIC).fit(vectors, labels)
+    prediction = classify_with(classifier, vectors, labels, queries)
+    return classifier.classes_[prediction.probabilities.argmax(axis=1)]
