@@ -36,10 +36,10 @@ class HeldOut:
     """What cross-validation by group said of m images of the library that it could judge."""
 
     rows: np.ndarray  # (m,) int64, positions in what was fitted
-    truth: np.ndarray  # (m,) int64, positions of their categories
+    truth: np.ndarray  # (m,) int64, positions of their categories in `fitted_`
     probabilities: np.ndarray  # (m, C) float64
 
-    def measures(self, classes: int, groups: np.ndarray, coverage: float) -> dict[str, float]:
+    def measures(self, groups: np.ndarray, coverage: float) -> dict[str, float]:
         """top1, macro_f1, ece, coverage and set_size, all but the last 0 to 1.
 
         For the last three the sets are learned on one half of the groups and measured on the other, in turn.
@@ -59,7 +59,7 @@ class HeldOut:
         for side in (0, 1):
             learn, test = half != side, half == side
             sets = ConformalSets().fit(self.probabilities[learn], self.truth[learn])
-            values = sets.typicality(self.probabilities[test], np.arange(classes), coverage)
+            values = sets.typicality(self.probabilities[test], np.arange(held.shape[1]), coverage)
             held[test] = values > 1 - coverage
         figures["coverage"] = float(held[np.arange(len(best)), self.truth].mean())
         figures["set_size"] = float(held.sum(axis=1).mean())
@@ -74,8 +74,8 @@ class FaultClassifier:
 
     Learned, all by cross-validation in which equal groups never meet: `votes_` (temperature and balance),
     `shrinkage_` and `head_` (None when the library is too small), `fusion_` (the share of each and the
-    temperature), `sets_`, `novelty_`. `classes_` (C,) ascend, `counts_` (C,) are their images, `held_out_`
-    what cross-validation said (not kept by `learned`).
+    temperature), `sets_`, `novelty_`. `classes_` (C,) ascend, `counts_` (C,) are their images; `fitted_` are
+    the categories that cross-validation could judge, and `held_out_` what it said (not kept by `learned`).
     """
 
     def __init__(self, metric: Metric = "cosine", coverage: float = 0.95, k: int = 15):
@@ -107,35 +107,20 @@ class FaultClassifier:
             )
         if not np.isfinite(vectors).all():
             raise ValueError("A vector holds NaN or infinity.")
-        self.classes_, truth = np.unique(labels, return_inverse=True)
-        self.counts_ = np.bincount(truth, minlength=len(self.classes_))
-        self.fitted_ = self.classes_
+        self.classes_, self.counts_ = np.unique(labels, return_counts=True)
         self.votes_, self.fusion_ = NeighbourVotes(), Fusion()
         self.head_, self.shrinkage_ = None, None
         self.sets_, self.novelty_ = ConformalSets(), Novelty(self.metric)
-        self.held_out_ = HeldOut(
-            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, len(self.counts_)))
-        )
-        # An image that is alone in its category can't be known while it is held out.
-        judged = groups_per_label(labels, groups) > 1
-        if len(labels) < _ENOUGH_TO_FIT or not judged.any():
-            return self
-        similarities, neighbours, _ = leave_one_out_neighbours(vectors, self.k, groups=groups)
-        similarities = np.where(neighbours >= 0, similarity_of_cosine(similarities, self.metric), -np.inf)
-        positions = np.where(neighbours >= 0, truth[neighbours], -1)
-        angles = None
-        if len(self.classes_) > 1:
-            rows = np.flatnonzero(judged)
-            self.votes_.fit(similarities[rows], positions[rows], truth[rows], self.counts_)
-            shares = self.votes_.shares(similarities, positions, self.counts_)
-            scores, angles = self._fit_head(vectors, truth, groups, rows, shares, warm_start)
-            self.fusion_ = Fusion.fit(scores[rows], shares[rows], self.counts_, truth[rows])
-            probabilities = self.fusion_.probabilities(scores[rows], shares[rows], self.counts_)
-            self.sets_.fit(probabilities, truth[rows])
-            self.held_out_ = HeldOut(rows, truth[rows], probabilities)
-            angles = angles[rows]
-        nearest, neighbours = similarities[judged, 0], positions[judged, 0]
-        self.novelty_.fit(nearest, neighbours, truth[judged], angles, len(self.classes_))
+        # An image that is alone in its category can't be known while it is held out: it counts as new.
+        rows = np.flatnonzero(groups_per_label(labels, groups) > 1)
+        if len(rows) < _ENOUGH_TO_FIT:
+            rows = rows[:0]
+        self.fitted_, truth = np.unique(labels[rows], return_inverse=True)
+        none = np.zeros(0, np.int64)
+        self.held_out_ = HeldOut(none, none, np.zeros((0, len(self.fitted_))))
+        if len(rows):
+            self._fit(vectors[rows], truth, groups[rows], warm_start)
+            self.held_out_ = HeldOut(rows, truth, self.held_out_.probabilities)
         return self
 
     def predict(
@@ -157,9 +142,10 @@ class FaultClassifier:
         shares = self.votes_.shares(similarities, positions, self.counts_)
         fitted = self._fitted_positions()
         probabilities = self._join(queries, shares, fitted)
-        if self.head_ is not None and (fitted < 0).any():
+        if (fitted < 0).any() and (fitted >= 0).any():
             probabilities = self._admit_new(probabilities, similarities, positions, fitted)
-        typicality = self.sets_.typicality(probabilities, fitted, self.coverage)
+        nearness = self.novelty_.nearness(similarities, positions, fitted)
+        typicality = self.sets_.typicality(probabilities, fitted, self.coverage, nearness)
         first = positions[:, 0] if positions.shape[1] else np.full(len(positions), -1)
         nearest = similarities[:, 0] if similarities.shape[1] else np.full(len(positions), -np.inf)
         nearest_fitted = np.where(first >= 0, np.append(fitted, -1)[first], -1)
@@ -230,21 +216,38 @@ class FaultClassifier:
             )
         return classifier
 
-    def _fit_head(self, vectors, truth, groups, rows, shares, warm_start) -> tuple[np.ndarray, np.ndarray]:
+    def _fit(self, vectors, truth, groups, warm_start) -> None:
+        """Learn from images whose categories all have another group, at (n,) `truth` of `fitted_`."""
+        counts = np.bincount(truth)
+        similarities, neighbours, _ = leave_one_out_neighbours(vectors, self.k, groups=groups)
+        similarities = np.where(neighbours >= 0, similarity_of_cosine(similarities, self.metric), -np.inf)
+        positions = np.where(neighbours >= 0, truth[neighbours], -1)
+        probabilities, angles = np.ones((len(truth), 1)), None
+        if len(counts) > 1:
+            self.votes_.fit(similarities, positions, truth, counts)
+            shares = self.votes_.shares(similarities, positions, counts)
+            scores, angles = self._fit_head(vectors, truth, groups, shares, counts, warm_start)
+            self.fusion_ = Fusion.fit(scores, shares, counts, truth)
+            probabilities = self.fusion_.probabilities(scores, shares, counts)
+        self.sets_.fit(probabilities, truth)
+        self.held_out_ = HeldOut(np.arange(len(truth)), truth, probabilities)
+        self.novelty_.fit(similarities[:, 0], positions[:, 0], truth, angles, len(counts))
+
+    def _fit_head(self, vectors, truth, groups, shares, counts, warm_start) -> tuple[np.ndarray, np.ndarray]:
         """Fit the head with the strength that serves best with the votes.
 
         Returns held-out scores (n, C) and angles (n,), the latter NaN where a fold lacked the category.
         """
         from threadpoolctl import threadpool_limits
 
-        categories = len(self.classes_)
+        categories = len(counts)
         folds = _FOLDS_OF_FEW if len(truth) <= _FEW_IMAGES else _FOLDS_OF_MANY
         fold = grouped_folds(truth, groups, folds)
         # Matrices this small lose more to threads that wait for a busy core than they gain from them.
         with threadpool_limits(1):
             parts = [moments_of(vectors[fold == f], truth[fold == f], categories) for f in range(folds)]
             whole = sum(parts[1:], parts[0])
-            weights = 1 / np.bincount(truth[rows])[truth[rows]]
+            weights = 1 / counts[truth]
             best, scores = np.inf, None
             strengths = shrinkages_for(*vectors.shape)
             for strength in _near(strengths, warm_start.shrinkage_ if warm_start else None):
@@ -254,9 +257,10 @@ class FaultClassifier:
                     trial[held] = Discriminant.fit(whole - parts[f], strength, whiten=False).scores(
                         vectors[held]
                     )
-                fusion = Fusion.fit(trial[rows], shares[rows], self.counts_, truth[rows])
-                chances = fusion.probabilities(trial[rows], shares[rows], self.counts_)
-                wrong = chances - (truth[rows][:, None] == np.arange(categories))
+                fusion = Fusion.fit(trial, shares, counts, truth)
+                wrong = fusion.probabilities(trial, shares, counts) - (
+                    truth[:, None] == np.arange(categories)
+                )
                 loss = np.average((wrong**2).sum(axis=1), weights=weights)
                 if loss < best:
                     best, scores, self.shrinkage_ = loss, trial, strength
@@ -276,14 +280,19 @@ class FaultClassifier:
         return np.where(self.fitted_[places] == self.classes_, places, -1)
 
     def _join(self, queries: np.ndarray, shares: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """Probabilities (m, C) from head and votes, those of categories that the head knows sum to 1."""
+        """Probabilities (m, C) from head and votes; those of fitted categories sum to 1, the rest are 0.
+
+        Where nothing was fitted yet, the votes of all categories are.
+        """
         known = np.flatnonzero(fitted >= 0)
-        if self.head_ is None or not len(known):
+        if not len(known):
             return shares
         part = shares[:, known] / shares[:, known].sum(axis=1, keepdims=True)
-        scores = self.head_.scores(queries)[:, fitted[known]]
+        if self.head_ is not None:
+            scores = self.head_.scores(queries)[:, fitted[known]]
+            part = self.fusion_.probabilities(scores, part, self.counts_[known])
         probabilities = np.zeros(shares.shape)
-        probabilities[:, known] = self.fusion_.probabilities(scores, part, self.counts_[known])
+        probabilities[:, known] = part
         return probabilities
 
     def _admit_new(self, probabilities, similarities, positions, fitted) -> np.ndarray:

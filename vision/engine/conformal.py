@@ -8,14 +8,18 @@ of its own held-out pictures do.
 
 import numpy as np
 
+#: Held-out pictures under which the distance to a category counts as well.
+_HARDLY_ANY = 5
+
 
 class ConformalSets:
     """How well held-out pictures fitted their own categories, and what follows for new ones.
 
     A category with too few of its own for the level is judged by the held-out pictures of all such
     categories together, and where those are too few as well, by all pictures (clusters of categories: Ding et
-    al., "Class-Conditional Conformal Prediction with Many Classes", 2023). When even those are too few,
-    nothing is ever excluded.
+    al., "Class-Conditional Conformal Prediction with Many Classes", 2023). One with hardly any can't have a
+    high probability yet, so it stays in the set as long as its images are near, too. When there are too few
+    pictures of any category, nothing is ever excluded.
 
     Learned: `misfits_`, the ascending float32 misfits of each category by its position.
     """
@@ -29,11 +33,18 @@ class ConformalSets:
         self.misfits_ = [np.sort(misfits[truth == c]) for c in range(probabilities.shape[1])]
         return self
 
-    def typicality(self, probabilities: np.ndarray, positions: np.ndarray, coverage: float) -> np.ndarray:
+    def typicality(
+        self,
+        probabilities: np.ndarray,
+        positions: np.ndarray,
+        coverage: float,
+        nearness: np.ndarray | None = None,
+    ) -> np.ndarray:
         """P-values (m, C): the share of a category's held-out pictures that fit it no better.
 
-        `positions` (C,) say which fitted category each column is, -1 for one that came later. A category is
-        in the set when its value is above 1 - `coverage`.
+        `positions` (C,) say which fitted category each column is, -1 for one that came later; `nearness`
+        (m, C) are p-values of the distance to each category, for those with hardly any picture. A category
+        is in the set when its value is above 1 - `coverage`.
         """
         needed = pictures_needed(coverage)
         few = [own for own in self.misfits_ if len(own) < needed]
@@ -43,10 +54,13 @@ class ConformalSets:
         misfits = misfit(probabilities)
         values = np.ones(probabilities.shape)
         for column, position in enumerate(positions):
-            own = self.misfits_[position] if 0 <= position < len(self.misfits_) else pool
+            own = self.misfits_[position] if 0 <= position < len(self.misfits_) else pool[:0]
+            hardly_any = len(own) < _HARDLY_ANY
             own = own if len(own) >= needed else pool
             worse = len(own) - np.searchsorted(own, misfits[:, column], side="left")
             values[:, column] = (worse + 1) / (len(own) + 1)
+            if hardly_any and nearness is not None:
+                values[:, column] = np.maximum(values[:, column], nearness[:, column])
         return values
 
 

@@ -139,6 +139,24 @@ class Novelty:
         score = self._mean(nearest, neighbours, angles if self.angle_ else None)
         return score, np.where(np.isfinite(nearest), np.exp(-self.joint_(score)), 0.0)
 
+    def nearness(self, similarities: np.ndarray, positions: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        """P-values (m, C) of the distance to each category's nearest image among (m, k) neighbours.
+
+        `positions` (m, k) of the neighbours' categories, -1 for none, and `fitted` (C,) as in `_mean`. A
+        category that is not among the neighbours is as near as the furthest of them at most.
+        """
+        values = np.ones((len(positions), len(fitted)))
+        if self.near_ is None:
+            return values
+        least = np.min(similarities, axis=1, initial=np.inf, where=positions >= 0)
+        for category, place in enumerate(fitted):
+            there = positions == category
+            nearest = np.max(similarities, axis=1, initial=-np.inf, where=there)
+            nearest = np.where(there.any(axis=1), nearest, np.where(np.isfinite(least), least, -np.inf))
+            usual = self.usual_[place] if place >= 0 else self.usual_of_all_
+            values[:, category] = np.exp(-self.near_(distance_of(nearest, self.metric) / usual))
+        return values
+
     def _mean(self, nearest, neighbours, angles) -> np.ndarray:
         usual = np.where(neighbours >= 0, self.usual_[neighbours], self.usual_of_all_)
         near = self.near_(distance_of(nearest, self.metric) / usual)

@@ -113,7 +113,7 @@ def classifier_fit(library: Library) -> ClassifierVersion:
     classifier = FaultClassifier(settings.METRIC, settings.COVERAGE).fit(
         data.vectors, data.labels, data.groups, warm_start=before
     )
-    measures = classifier.held_out_.measures(len(classifier.classes_), data.groups, settings.COVERAGE)
+    measures = classifier.held_out_.measures(data.groups, settings.COVERAGE)
     parameters, arrays = classifier.learned()
     guesses = _guesses_held_out(classifier, len(data.ids))
     worse, reason = _compare(active, before, data, guesses)
@@ -208,7 +208,7 @@ def _guesses_held_out(classifier: FaultClassifier, images: int) -> np.ndarray:
     guesses = np.full(images, -1, np.int64)
     held_out = classifier.held_out_
     if len(held_out.rows):
-        guesses[held_out.rows] = classifier.classes_[held_out.probabilities.argmax(axis=1)]
+        guesses[held_out.rows] = classifier.fitted_[held_out.probabilities.argmax(axis=1)]
     return guesses
 
 
