@@ -40,6 +40,8 @@ def joined_groups(
     from scipy.sparse.csgraph import connected_components
 
     count = len(groups)
+    if not count:
+        return np.zeros(0, np.int64)
     hashes = np.asarray(hashes, np.int64).view(np.uint64)
     _, first, own = np.unique(groups, return_index=True, return_inverse=True)
     left, right = [np.arange(count)], [first[own]]
