@@ -138,16 +138,30 @@ class Environment(BaseSettings):
     confident: Share = _variable(
         "FAULTDIAG_CONFIDENT", 0.7, "Probability from which a diagnosis may be confident.", "0 to 1"
     )
-    confident_margin: Share = _variable(
-        "FAULTDIAG_CONFIDENT_MARGIN", 0.3, "Lead over the second category that this needs.", "0 to 1"
-    )
-    confident_examples: int = _variable(
-        "FAULTDIAG_CONFIDENT_EXAMPLES",
+    confident_cases: int = _variable(
+        "FAULTDIAG_CONFIDENT_CASES",
         5,
-        "Confirmed images of the category that this needs.",
+        "Confirmed cases of the category that this needs; with fewer it has few examples.",
         "1 to 1000",
         ge=1,
         le=1000,
+    )
+    coverage: float = _variable(
+        "FAULTDIAG_COVERAGE",
+        0.95,
+        "Share of pictures whose true category the named set must hold.",
+        "0.5 to 0.99",
+        ge=0.5,
+        le=0.99,
+    )
+    unknown: float = _variable(
+        "FAULTDIAG_UNKNOWN",
+        0.02,
+        "P-value under which a picture is of no known category: about this share of known ones is called"
+        " unknown.",
+        "0 to 0.5",
+        ge=0,
+        le=0.5,
     )
     max_image_mb: int = _variable(
         "FAULTDIAG_MAX_IMAGE_MB", 25, "Largest picture file, in MB of 2^20 bytes.", "1 to 500", ge=1, le=500

@@ -37,8 +37,9 @@ THREADS = _env.threads
 NEIGHBOURS = _env.neighbours
 SIMILAR_CASES = _env.similar
 CONFIDENT_PROBABILITY = _env.confident
-CONFIDENT_MARGIN = _env.confident_margin
-CONFIDENT_EXAMPLES = _env.confident_examples
+CONFIDENT_CASES = _env.confident_cases
+COVERAGE = _env.coverage
+UNKNOWN_P = _env.unknown
 
 INSTALLED_APPS = [
     "faultdiag.apps.FaultdiagConfig",

@@ -8,7 +8,7 @@ from celery.signals import worker_ready
 
 from cases.models import Case
 from cases.services.jobs import jobs_recover
-from vision.services.classification import classifier_fit, classifier_keep
+from vision.services.classifiers import classifier_fit, classifier_keep
 from vision.services.diagnosis import case_process, waiting_cases_enqueue
 from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
 from vision.services.library import library_current
@@ -54,11 +54,15 @@ def warm_up() -> None:
 
 @shared_task
 def sweep() -> None:
-    """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs."""
+    """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs.
+
+    And have the classifier fitted after labels that no page told of, such as those of a bulk update.
+    """
     jobs_recover()
     failures_forget()
     pending_enqueue()
     waiting_cases_enqueue(_PATIENCE)
+    classifier_keep(library_current())
 
 
 @worker_ready.connect

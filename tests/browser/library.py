@@ -21,13 +21,22 @@ from cases.services.labels import images_label
 from vision.engine.synthesis.gallery import draw_fault_image
 
 KINDS = {"scratch": "Scratch", "crazing": "Crazing", "pit": "Pitting"}
-A_KIND = 6
+A_KIND = 8
+#: In the catalogue, but no picture of it in the library.
+NEW_KIND, NEW_NAME = "stain", "Stain"
+#: Each kind on a product of its own.
+MATERIALS = {
+    "scratch": "steel_sheet",
+    "crazing": "ceramic_tile",
+    "pit": "iron_casting",
+    "stain": "leather_panel",
+}
 LIBRARY_SIZE = A_KIND * len(KINDS)
 
 
 def drawn(kind: str, seed: int) -> bytes:
     """A drawn photograph of a fault as PNG bytes."""
-    pixels, _ = draw_fault_image(kind, seed, 200)
+    pixels, _ = draw_fault_image(kind, seed, 200, material=MATERIALS[kind])
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -40,6 +49,7 @@ def fill(username: str, password: str) -> None:
     part = Part.objects.create(number="4711-08", revision="B", name="Cover")
     customer = Customer.objects.create(code="NORD", name="Nordhavn Motors")
     action = CorrectiveAction.objects.create(code="ACT-GUIDE", title="Polish the guide", type="corrective")
+    FaultCategory.objects.create(code=NEW_KIND.upper(), name=NEW_NAME, state="active")
     for kind, name in KINDS.items():
         category = FaultCategory.objects.create(
             code=kind.upper(), name=name, state="active", definition=f"{name} on a machined surface."

@@ -1,12 +1,17 @@
-"""The classifier is fitted anew when the library has outgrown it, and only then."""
+"""The classifier is fitted anew when the library has outgrown it, and serves only when it is not worse."""
 
+import numpy as np
 import pytest
 
 from cases.models import FaultCategory
+from cases.services.intake import case_create
 from cases.services.labels import images_label
+from tests.cases.test_intake import picture
 from tests.vision.test_library import embedded_image, vector
-from vision.models import EmbeddingSpace
-from vision.services.classification import classifier_fit, classifier_keep, neighbours_classify
+from vision.models import ClassifierVersion, Embedding, EmbeddingSpace
+from vision.services.classification import neighbours_classify
+from vision.services.classifiers import classifier_fit, classifier_keep
+from vision.services.embedding import vectors_pack
 from vision.services.library import Library
 
 pytestmark = pytest.mark.django_db
@@ -58,3 +63,72 @@ def test_a_library_is_fitted_before_anybody_searches_it(space, django_capture_on
     with django_capture_on_commit_callbacks() as sent:
         classifier_keep(Library(space))
     assert not sent
+
+
+A_CATEGORY = 16
+
+
+@pytest.fixture
+def clouds(space):
+    """Three categories with the images of each, whose vectors lie around one direction of their own."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for place, code in enumerate(["PIT", "SCR", "CRZ"]):
+        category = FaultCategory.objects.create(code=code, name=code.title(), state="active")
+        images = []
+        for number in range(A_CATEGORY):
+            image = case_create(pictures=[picture(100 * place + number)], bulk=True).images.get()
+            one = np.eye(8)[place] + 0.1 * rng.normal(size=8)
+            one = (one / np.linalg.norm(one)).astype(np.float32)
+            Embedding.objects.create(image=image, space=space, vector=vectors_pack(one[None])[0])
+            images.append(image)
+        images_label(images, verdict="fault", category=category)
+        found[category] = images
+    return found
+
+
+def test_a_version_carries_its_data_and_measures(space, clouds):
+    first = classifier_fit(Library(space))
+    assert first.state == "active"
+    assert first.measures["top1"] > 0.95
+    assert set(first.measures) == {"top1", "macro_f1", "ece", "coverage", "set_size"}
+    again = classifier_fit(Library(space))
+    assert again.data_hash == first.data_hash
+    assert "held-out images" in again.reason
+    first.refresh_from_db()
+    assert (first.state, again.state) == ("retired", "active")
+    images = next(iter(clouds.values()))
+    images_label(images[:1], verdict="unknown")
+    assert classifier_fit(Library(space)).data_hash != first.data_hash
+
+
+def test_what_is_worse_on_the_same_held_out_cases_is_refused(space, clouds, caplog):
+    good = classifier_fit(Library(space))
+    images = next(iter(clouds.values()))
+    for number, category in enumerate(clouds):  # one cloud with three labels at random: it can only mislead
+        images_label(images[number::3], verdict="fault", category=category)
+    worse = classifier_fit(Library(space))
+    good.refresh_from_db()
+    assert (good.state, worse.state) == ("active", "refused")
+    assert str(good) in worse.reason
+    assert not bytes(worse.arrays)
+    assert worse.reason in caplog.text
+    library = Library(space)
+    answer = neighbours_classify(library, vector(1), library.search(vector(1), 3))
+    assert answer.classifier == str(good)
+    # The refused data is not fitted again and again.
+    assert ClassifierVersion.objects.count() == 2
+    classifier_keep(library)
+    assert ClassifierVersion.objects.count() == 2
+
+
+def test_versions_never_change_but_in_state(space):
+    from django.db import Error, transaction
+
+    version = classifier_fit(Library(space))
+    with pytest.raises(Error), transaction.atomic():
+        ClassifierVersion.objects.filter(pk=version.pk).update(reason="better")
+    with pytest.raises(Error), transaction.atomic():
+        ClassifierVersion.objects.create(
+            space=space, method=version.method, parameters={}, arrays=b"", library_size=0, categories=0
+        )

@@ -116,8 +116,14 @@ class TextMatchSerializer(MatchSerializer):
 class CategoryProbabilitySerializer(serializers.Serializer):
     code = serializers.CharField(source="category.code")
     name = serializers.CharField(source="category.name")
-    probability = serializers.FloatField()
+    probability = serializers.FloatField(help_text="Calibrated, 0 to 1.")
+    typicality = serializers.FloatField(
+        help_text="Conformal p-value: share of its held-out pictures that fit it no better."
+    )
+    in_set = serializers.BooleanField(help_text="In the prediction set: the coverage can't exclude it.")
     images = serializers.IntegerField(help_text="Confirmed pictures of it in the library.")
+    cases = serializers.IntegerField(help_text="Confirmed cases of it in the library.")
+    few_examples = serializers.BooleanField(help_text="Too few cases to be confident.")
 
 
 class SearchResponseSerializer(serializers.Serializer):
@@ -127,6 +133,18 @@ class SearchResponseSerializer(serializers.Serializer):
     timings_ms = serializers.DictField(child=serializers.FloatField(), source="timings")
     outcome = serializers.ChoiceField(Diagnosis.Outcome.choices, source="classification.outcome")
     reason = serializers.CharField(source="classification.reason", help_text="The rule that led to it.")
+    novelty_p = serializers.FloatField(
+        source="classification.novelty_p",
+        allow_null=True,
+        help_text="P-value that this is of a known category; null when there was nothing to compare with.",
+    )
+    prediction_set = CategoryNameSerializer(
+        source="classification.prediction_set",
+        many=True,
+        help_text="Categories that hold the true one with the chosen coverage.",
+    )
+    classifier = serializers.CharField(source="classification.classifier", help_text="Name and version.")
+    thresholds = serializers.DictField(child=serializers.FloatField(), source="classification.thresholds")
     categories = CategoryProbabilitySerializer(source="classification.categories", many=True)
     matches = MatchSerializer(many=True)
     library_size = serializers.IntegerField()
@@ -155,7 +173,22 @@ class SuggestedCategorySerializer(serializers.Serializer):
     code = serializers.CharField()
     name = serializers.CharField()
     probability = serializers.FloatField()
+    typicality = serializers.FloatField(
+        default=None, allow_null=True, help_text="Conformal p-value then; null before there was one."
+    )
+    in_set = serializers.BooleanField(default=None, allow_null=True, help_text="In the prediction set.")
     images = serializers.IntegerField(help_text="Confirmed pictures of it in the library then.")
+    cases = serializers.IntegerField(default=None, allow_null=True, help_text="Its confirmed cases then.")
+    few_examples = serializers.BooleanField(
+        default=None, allow_null=True, help_text="Too few cases to be confident then."
+    )
+
+
+class SuggestedNameSerializer(serializers.Serializer):
+    """A category of the prediction set, as it was then."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
 
 
 class SuggestedMatchSerializer(serializers.Serializer):
@@ -178,6 +211,11 @@ class DiagnosisSerializer(serializers.ModelSerializer):
     case = serializers.SlugRelatedField("number", read_only=True)
     category = CategoryNameSerializer(read_only=True, allow_null=True)
     categories = SuggestedCategorySerializer(many=True, read_only=True)
+    prediction_set = SuggestedNameSerializer(
+        many=True,
+        read_only=True,
+        help_text="Categories that hold the true one with the chosen coverage.",
+    )
     matches = SuggestedMatchSerializer(many=True, read_only=True)
     space = serializers.SlugRelatedField("slug", read_only=True)
     timings = serializers.DictField(child=serializers.FloatField(), read_only=True, help_text="Milliseconds.")
@@ -187,8 +225,9 @@ class DiagnosisSerializer(serializers.ModelSerializer):
     class Meta:
         model = Diagnosis
         fields = [
-            "id", "case", "outcome", "reason", "category", "probability", "categories", "matches", "space",
-            "classifier", "thresholds", "library_watermark", "library_size", "timings", "links", "created_at",
+            "id", "case", "outcome", "reason", "category", "probability", "novelty_p", "prediction_set",
+            "categories", "matches", "space", "classifier", "thresholds", "library_watermark", "library_size",
+            "timings", "links", "created_at",
         ]  # fmt: skip
 
 

@@ -18,14 +18,18 @@ class Diagnosis(models.Model):
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="diagnoses")
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
-    reason = models.CharField(max_length=300, help_text="The rule that led to the outcome, as a sentence.")
+    reason = models.CharField(max_length=600, help_text="The rule that led to the outcome, as a sentence.")
     category = models.ForeignKey(
         FaultCategory, on_delete=models.PROTECT, null=True, blank=True, related_name="diagnoses"
     )
     probability = models.FloatField(null=True, blank=True)
     categories = models.JSONField(
         default=list,
-        help_text='Best first: [{"category": id, "code": …, "name": …, "probability": …, "images": …}]',
+        help_text='Best first: [{"category": id, "code": …, "name": …, "probability": …, "typicality": …, '
+        '"in_set": …, "images": …, "cases": …, "few_examples": …}]',
+    )
+    novelty_p = models.FloatField(
+        null=True, blank=True, help_text="P-value that the pictures are of a known category."
     )
     matches = models.JSONField(
         default=list,
@@ -54,6 +58,11 @@ class Diagnosis(models.Model):
 
     def __str__(self):
         return f"Diagnosis of {self.case}: {self.get_outcome_display()}"
+
+    @property
+    def prediction_set(self) -> list[dict]:
+        """The entries of `categories` that the coverage could not exclude, most probable first."""
+        return [entry for entry in self.categories if entry.get("in_set")]
 
 
 class Decision(models.Model):

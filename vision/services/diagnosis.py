@@ -14,7 +14,9 @@ from cases.services.stopwatch import Stopwatch
 from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
 from vision.selectors import cases_without_diagnosis
+from vision.services.classifiers import classifier_keep
 from vision.services.embedding import images_embed, space_current, vectors_unpack
+from vision.services.library import library_current
 from vision.services.search import SearchResult, vectors_search
 
 #: Seconds after which a message that no worker took is dropped, so that the sweep's repeats do not pile up.
@@ -95,10 +97,15 @@ def _diagnosis_write(case, images, space, result: SearchResult, timings) -> Diag
                 "code": entry.category.code,
                 "name": entry.category.name,
                 "probability": round(entry.probability, 4),
+                "typicality": round(entry.typicality, 4),
+                "in_set": entry.in_set,
                 "images": entry.images,
+                "cases": entry.cases,
+                "few_examples": entry.few_examples,
             }
             for entry in classification.categories
         ],
+        novelty_p=classification.novelty_p,
         matches=[
             {
                 "rank": match.rank,
@@ -157,6 +164,7 @@ def case_decide(
         agrees=category is not None and category.pk == suggested,
         made_by=user,
     )
+    classifier_keep(library_current())
     if case.status == Case.Status.NEW:
         note = category.name if category else Label.Verdict(verdict).label
         case_transition(case, Case.Status.TRIAGED, user=user, note=note)

@@ -121,7 +121,12 @@ def _answer(case) -> dict:
     diagnosis = case_latest_diagnosis(case)
     base = {"decision": decision, "diagnosis": diagnosis, "safety": _safety(decision, diagnosis)}
     if diagnosis:
-        return base | {"state": "ready", "matches": diagnosis_matches(diagnosis), **_candidates(diagnosis)}
+        return base | {
+            "state": "ready",
+            "matches": diagnosis_matches(diagnosis),
+            "rules": _rules(diagnosis),
+            **_candidates(diagnosis),
+        }
     if not case.images.diagnostic().exists():
         return base | {"state": "empty"}
     failure = EmbeddingFailure.objects.filter(image__case=case).first()
@@ -145,10 +150,54 @@ def _candidates(diagnosis) -> dict:
     entries = diagnosis.categories[:CANDIDATES]
     rows = FaultCategory.objects.prefetch_related(examples).in_bulk([entry["category"] for entry in entries])
     candidates = [
-        {"category": rows[entry["category"]], "probability": entry["probability"]}
+        {
+            "category": rows[entry["category"]],
+            "probability": entry["probability"],
+            "in_set": entry.get("in_set"),
+            "few_examples": entry.get("few_examples"),
+            "cases": entry.get("cases"),
+        }
         for entry in entries
         if entry["category"] in rows
     ]
     if diagnosis.outcome == Diagnosis.Outcome.UNKNOWN or not candidates:
         return {"best": None, "candidates": candidates}
     return {"best": candidates[0], "candidates": candidates[1:]}
+
+
+def _rules(diagnosis) -> list[dict]:
+    """What the outcome rests on, each figure against its limit; none for a diagnosis made before the rule."""
+    limits = diagnosis.thresholds
+    if diagnosis.novelty_p is None or "coverage" not in limits or not diagnosis.categories:
+        return []
+    best, possible = diagnosis.categories[0], diagnosis.prediction_set
+    return [
+        {
+            "name": "Of a known category (p-value)",
+            "figure": _share(diagnosis.novelty_p),
+            "limit": f"at least {_share(limits['unknown_p'])}, else Unknown",
+            "holds": diagnosis.novelty_p >= limits["unknown_p"],
+        },
+        {
+            "name": f"Categories possible at {_share(limits['coverage'])} coverage",
+            "figure": ", ".join(entry["name"] for entry in possible) or "none",
+            "limit": f"{best['name']} alone",
+            "holds": [entry["code"] for entry in possible] == [best["code"]],
+        },
+        {
+            "name": f"Probability of {best['name']}",
+            "figure": _share(best["probability"]),
+            "limit": f"at least {_share(limits['min_probability'])}",
+            "holds": best["probability"] >= limits["min_probability"],
+        },
+        {
+            "name": f"Confirmed cases of {best['name']}",
+            "figure": str(best["cases"]),
+            "limit": f"at least {limits['min_cases']:.0f}",
+            "holds": best["cases"] >= limits["min_cases"],
+        },
+    ]
+
+
+def _share(value: float) -> str:
+    return "under 0.1 %" if value < 0.001 else f"{100 * value:.3g} %"

@@ -1,164 +1,177 @@
-"""Votes of neighbours: probabilities that mean something, and outcomes with an honest reason."""
+"""The classifier: right, calibrated, honest about what it does not know, and calm on bad libraries."""
+
+import json
 
 import numpy as np
 import pytest
 
-from vision.engine.classifier import NeighbourClassifier, Outcome, Thresholds, decide
-from vision.engine.index import ExactIndex
+from vision.engine.calibration import expected_calibration_error
+from vision.engine.classifier import FaultClassifier, classify_with
 
-DIMENSION = 8
+DIMENSION = 12
+CENTRES = np.random.default_rng(99).normal(size=(6, DIMENSION))
+CENTRES /= np.linalg.norm(CENTRES, axis=1, keepdims=True)
 
 
-def library(counts, spread=0.15, seed=0):
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def clouds(counts, spread=0.15, seed=0):
     """Unit vectors around one direction for each category, with labels 10, 20, …"""
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(len(counts), DIMENSION))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     labels = np.repeat(10 * np.arange(1, len(counts) + 1), counts)
-    vectors = centres[labels // 10 - 1] + spread * rng.normal(size=(len(labels), DIMENSION))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+    noise = spread * np.random.default_rng(seed).normal(size=(len(labels), DIMENSION))
+    return unit(CENTRES[labels // 10 - 1] + noise), labels
 
 
-def neighbours(vectors, labels, queries, k=15, metric="cosine"):
-    index = ExactIndex(DIMENSION, metric)
-    index.add(np.arange(len(vectors)), vectors)
-    similarities, ids = index.search(queries, k)
-    return similarities, np.where(ids >= 0, labels[ids], -1)
+def slanted(count, seed=0):
+    """Two categories that differ by one faint direction among 30 loud ones: neighbours can't tell them."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    vectors = rng.normal(size=(count, 30))
+    vectors[:, 0] = 0.3 * (2 * labels - 1) + 0.05 * rng.normal(size=count)
+    return unit(vectors), labels + 5
 
 
-def test_recognises_fresh_images_with_probabilities_that_hold():
-    vectors, labels = library([60, 60, 60], spread=0.35)
-    classifier = NeighbourClassifier().fit(vectors, labels)
-    fresh, truth = library([200, 200, 200], spread=0.35, seed=1)
-    chances = classifier.predict_proba(*neighbours(vectors, labels, fresh))
-    np.testing.assert_allclose(chances.sum(axis=1), 1)
-    right = classifier.classes_[chances.argmax(axis=1)] == truth
-    assert right.mean() > 0.9
-    assert abs(chances.max(axis=1).mean() - right.mean()) < 0.05  # calibrated on the whole
-    assert (classifier.predict(*neighbours(vectors, labels, fresh)) == chances.argmax(1) * 10 + 10).all()
+def scattered(count, seed=0):
+    """Two categories in many small clusters each, laid out at random: no plane can tell them."""
+    centres = unit(np.random.default_rng(1).normal(size=(24, 6)))
+    rng = np.random.default_rng(seed)
+    place = rng.integers(0, 24, count)
+    return unit(centres[place] + 0.02 * rng.normal(size=(count, 6))), place % 2 + 5
 
 
-def test_an_l2_index_is_served_as_well():
-    vectors, labels = library([60, 60, 60], spread=0.35)
-    fresh, truth = library([100, 100, 100], spread=0.35, seed=1)
-    classifier = NeighbourClassifier(metric="l2").fit(vectors, labels)
-    similarities, found = neighbours(vectors, labels, fresh, metric="l2")
-    right = classifier.predict(similarities, found) == truth
-    chances = classifier.predict_proba(similarities, found).max(axis=1)
-    assert right.mean() > 0.9
-    assert abs(chances.mean() - right.mean()) < 0.05
-    # all but about one in a hundred of the library's own kind reach the novelty threshold
-    assert 0.93 < (similarities[:, 0] >= classifier.novelty_similarity_).mean() < 1.0
+def top1(prediction, classifier, truth):
+    return (classifier.classes_[prediction.probabilities.argmax(axis=1)] == truth).mean()
 
 
-def test_temperature_follows_the_data():
-    tight = NeighbourClassifier().fit(*library([60, 60, 60], spread=0.05))
-    loose = NeighbourClassifier().fit(*library([60, 60, 60], spread=0.8))
-    assert loose.log_loss_ > tight.log_loss_ + 0.3
-    assert loose.temperature_ >= tight.temperature_
-    assert NeighbourClassifier(temperature=0.07).fit(*library([60, 60])).temperature_ == 0.07
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_probabilities_and_sets_hold_what_they_promise(metric):
+    vectors, labels = clouds([150, 150, 150], spread=0.35)
+    fresh, truth = clouds([400, 400, 400], spread=0.35, seed=1)
+    classifier = FaultClassifier(metric).fit(vectors, labels)
+    prediction = classify_with(classifier, vectors, labels, fresh)
+    position = np.searchsorted(classifier.classes_, truth)
+    np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1)
+    assert top1(prediction, classifier, truth) > 0.9
+    assert expected_calibration_error(prediction.probabilities, position) < 0.04
+    held = prediction.sets[np.arange(len(truth)), position]
+    for label in classifier.classes_:
+        assert 0.91 < held[truth == label].mean() < 0.985
+    assert 0.03 < (prediction.novelty_p < 0.05).mean() < 0.08
 
 
-def test_the_picked_pair_is_the_best_of_the_grid():
-    vectors, labels = library([80, 20, 20], spread=0.5)
-    best = NeighbourClassifier().fit(vectors, labels)
-    for temperature in (0.003, 0.05, 0.5):
-        for balance in (0.0, 1.0):
-            other = NeighbourClassifier(temperature=temperature, balance=balance).fit(vectors, labels)
-            assert best.log_loss_ <= other.log_loss_ + 1e-9
+@pytest.mark.parametrize("data", [slanted, scattered])
+def test_either_source_of_evidence_is_enough(data):
+    vectors, labels = data(400)
+    fresh, truth = data(400, seed=1)
+    classifier = FaultClassifier().fit(vectors, labels)
+    assert top1(classify_with(classifier, vectors, labels, fresh), classifier, truth) > 0.95
 
 
-def test_balance_keeps_a_large_category_from_winning_by_number():
-    similarities, labels = np.full((1, 6), 0.8), np.array([[10, 10, 10, 10, 20, 20]])
-    vectors, truth = library([400, 20])
-    counted = NeighbourClassifier(temperature=0.05, balance=0.0).fit(vectors, truth)
-    fair = NeighbourClassifier(temperature=0.05, balance=1.0).fit(vectors, truth)
-    assert counted.predict(similarities, labels) == [10]
-    assert fair.predict(similarities, labels) == [20]
+def test_what_belongs_to_no_category_is_unknown():
+    vectors, labels = clouds([60] * 5)
+    classifier = FaultClassifier().fit(vectors, labels)
+    known, _ = clouds([60] * 5, seed=1)
+    new = unit(CENTRES[5] + 0.15 * np.random.default_rng(2).normal(size=(60, DIMENSION)))
+    assert (classify_with(classifier, vectors, labels, new).novelty_p < 0.02).mean() > 0.95
+    assert (classify_with(classifier, vectors, labels, known).novelty_p < 0.02).mean() < 0.06
 
 
-def test_nearer_neighbours_count_more_and_nothing_is_certain():
-    vectors, truth = library([30, 30, 30])
-    classifier = NeighbourClassifier(temperature=0.05, balance=0.0).fit(vectors, truth)
-    near = classifier.predict_proba([[0.9, 0.6, 0.6]], [[10, 20, 20]])[0]
-    assert near[0] > 0.9
-    assert (near > 0).all()
-    assert near.max() < 1
+def test_a_category_that_came_after_the_fit_is_named_at_once():
+    vectors, labels = clouds([30] * 5)
+    classifier = FaultClassifier().fit(vectors, labels)
+    new = unit(CENTRES[5] + 0.1 * np.random.default_rng(2).normal(size=(3, DIMENSION)))
+    before = classify_with(classifier, vectors, labels, new)
+    assert (before.novelty_p < 0.02).all()
+    vectors, labels = np.concatenate([vectors, new[:2]]), np.append(labels, [99, 99])
+    for current in (
+        classifier.with_counts(*np.unique(labels, return_counts=True)),
+        FaultClassifier().fit(vectors, labels, warm_start=classifier),
+    ):
+        third = classify_with(current, vectors, labels, new[2:])
+        assert current.classes_[third.probabilities[0].argmax()] == 99
+        assert third.sets[0, -1]
+        assert third.novelty_p[0] > 0.02
 
 
-def test_absent_neighbours_do_not_vote():
-    vectors, truth = library([30, 30])
-    classifier = NeighbourClassifier(temperature=0.05).fit(vectors, truth)
-    full = classifier.predict_proba([[0.9, 0.8]], [[10, 20]])
-    padded = classifier.predict_proba([[0.9, 0.8, -np.inf]], [[10, 20, -1]])
-    np.testing.assert_allclose(full, padded)
-    none = classifier.predict_proba([[-np.inf, -np.inf]], [[-1, -1]])
-    np.testing.assert_allclose(none, [[0.5, 0.5]])
+def test_groups_stay_on_one_side_of_every_fold():
+    rng = np.random.default_rng(0)
+    singles = unit(rng.normal(size=(60, 10)))
+    vectors = unit(np.repeat(singles, 3, axis=0) + 1e-3 * rng.normal(size=(180, 10)))
+    labels, groups = (np.arange(60) % 2).repeat(3), np.arange(60).repeat(3)
+    leaked = FaultClassifier().fit(vectors, labels)
+    honest = FaultClassifier().fit(vectors, labels, groups)
+    assert leaked.held_out_.measures(np.arange(180), 0.95)["top1"] > 0.9  # copies give the answer away
+    measures = honest.held_out_.measures(groups, 0.95)
+    assert measures["top1"] < 0.7  # nothing to learn from noise
+    assert measures["set_size"] > 1.5
 
 
-def test_images_of_one_case_do_not_vouch_for_each_other():
-    vectors, labels = library([40, 40], spread=0.6)
-    twins, groups = np.repeat(vectors, 2, axis=0), np.repeat(np.arange(80), 2)
-    naive = NeighbourClassifier().fit(twins, np.repeat(labels, 2))
-    honest = NeighbourClassifier().fit(twins, np.repeat(labels, 2), groups)
-    assert naive.log_loss_ < honest.log_loss_ - 0.05
-    assert naive.novelty_similarity_ == pytest.approx(1, abs=1e-5)
-    assert honest.novelty_similarity_ < 0.99
-
-
-@pytest.mark.parametrize("counts", [[], [1], [3], [1, 1], [30]])
-def test_tiny_libraries_work(counts):
-    vectors, labels = library(counts) if counts else (np.zeros((0, DIMENSION), np.float32), np.array([], int))
-    classifier = NeighbourClassifier().fit(vectors, labels)
-    assert classifier.log_loss_ is None
-    found = neighbours(vectors, labels, library([1])[0]) if counts else ([[-np.inf]], [[-1]])
-    chances = classifier.predict_proba(*found)
-    assert chances.shape == (1, len(counts))
-
-
-def test_a_label_that_was_not_fitted_is_refused():
-    classifier = NeighbourClassifier().fit(*library([30, 30]))
-    with pytest.raises(ValueError, match="Fit it again"):
-        classifier.predict_proba([[0.9]], [[77]])
-    with pytest.raises(ValueError, match="Call fit first"):
-        NeighbourClassifier().predict_proba([[0.9]], [[10]])
-
-
-THRESHOLDS = Thresholds(min_similarity=0.5, min_probability=0.7, min_margin=0.3, min_examples=5)
-NAMES = ["Crazing", "Scratches", "Pitting"]
+def test_restored_it_says_the_same():
+    vectors, labels = clouds([40, 40, 3, 1], spread=0.3)
+    classifier = FaultClassifier().fit(vectors, labels)
+    numbers, arrays = classifier.learned()
+    again = FaultClassifier.restore(json.loads(json.dumps(numbers)), arrays)
+    again = again.with_counts(classifier.classes_, classifier.counts_)
+    fresh, _ = clouds([20, 20, 20, 20], seed=1)
+    one, other = (classify_with(c, vectors, labels, fresh) for c in (classifier, again))
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-3)
+    np.testing.assert_allclose(one.novelty_p, other.novelty_p, atol=1e-2)
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "similarities", "examples", "outcome", "words"),
-    [
-        ([0.9, 0.06, 0.04], [0.9, 0.8], [50, 50, 50], Outcome.CONFIDENT, "Crazing is 90 % probable"),
-        ([0.001, 0.001, 0.998], [0.9], [50, 50, 50], Outcome.CONFIDENT, "Pitting is over 99 % probable"),
-        ([0.9, 0.06, 0.04], [0.4, 0.3], [50, 50, 50], Outcome.UNKNOWN, "reaches 0.40, and 0.50 is needed"),
-        ([0.9, 0.06, 0.04], [-np.inf], [50, 50, 50], Outcome.UNKNOWN, "no confirmed image"),
-        ([], [-np.inf], [], Outcome.UNKNOWN, "no confirmed image"),
-        ([0.99, 0.01, 0.0], [0.9], [6, 50, 50], Outcome.AMBIGUOUS, "like one past case of Crazing only"),
-        ([0.99, 0.01, 0.0], [0.9], [7, 50, 50], Outcome.AMBIGUOUS, "like 2 past cases of Crazing only"),
-        ([0.99, 0.01, 0.0], [0.9], [4, 50, 50], Outcome.AMBIGUOUS, "few examples: 4 confirmed images"),
-        ([0.99, 0.01, 0.0], [0.9], [1, 50, 50], Outcome.AMBIGUOUS, "1 confirmed image,"),
-        ([0.5, 0.45, 0.05], [0.9], [9, 9, 9], Outcome.AMBIGUOUS, "Crazing (50 %) and Scratches (45 %)"),
-        ([0.6, 0.2, 0.2], [0.9], [9, 9, 9], Outcome.AMBIGUOUS, "leads with 60 %, and 70 % is needed"),
-    ],
+    "counts", [[], [1], [3], [30], [1, 1], [2, 2], [12, 12], [29, 1], [40, 1, 1], [190, 5, 5]]
 )
-def test_outcomes_and_their_reasons(probabilities, similarities, examples, outcome, words):
-    # So that one number says both: a category with n examples has n - 5 cases that look like the picture.
-    alike = [count - 5 for count in examples]
-    verdict = decide(
-        np.array(probabilities),
-        np.array(similarities),
-        THRESHOLDS,
-        examples=examples,
-        alike=alike,
-        names=NAMES,
-    )
-    assert verdict.outcome == outcome
-    assert words in verdict.reason
-    assert verdict.reason.endswith(".")
-    if outcome == Outcome.UNKNOWN:
-        assert verdict.best is None
-    else:
-        assert verdict.best == int(np.argmax(probabilities))
+def test_odd_libraries(counts):
+    """Empty, tiny, one category, two only, one image in a category, one category with 95 %."""
+    vectors, labels = clouds(counts) if counts else (np.zeros((0, DIMENSION), np.float32), np.array([], int))
+    classifier = FaultClassifier().fit(vectors, labels)
+    fresh, truth = clouds([8] * max(len(counts), 1), seed=1)
+    prediction = classify_with(classifier, vectors, labels, fresh)
+    assert prediction.probabilities.shape == (len(fresh), len(counts))
+    assert np.isfinite(prediction.novelty_score).all()
+    assert ((prediction.novelty_p >= 0) & (prediction.novelty_p <= 1)).all()
+    if counts:
+        assert top1(prediction, classifier, truth) > 0.9
+    if sum(counts) < 20:
+        assert prediction.sets.all()  # nothing can be excluded yet, and it is said
+
+
+def test_identical_images():
+    vectors, labels = np.repeat(CENTRES[:1], 40, axis=0), np.arange(40) % 2
+    classifier = FaultClassifier().fit(vectors, labels)
+    rounded = vectors[:4].astype(np.float16).astype(np.float32)
+    prediction = classify_with(classifier, vectors, labels, rounded)
+    np.testing.assert_allclose(prediction.probabilities, 0.5, atol=0.1)
+    assert prediction.sets.all()
+    assert (prediction.novelty_p > 0.02).all()
+
+
+def test_one_label_in_five_wrong():
+    vectors, labels = clouds([100] * 4, spread=0.2)
+    fresh, truth = clouds([100] * 4, spread=0.2, seed=1)
+    rng = np.random.default_rng(0)
+    wrong = rng.random(len(labels)) < 0.2
+    noisy = np.where(wrong, rng.choice([10, 20, 30, 40], len(labels)), labels)
+    clean, spoilt = (FaultClassifier().fit(vectors, some) for some in (labels, noisy))
+    was = top1(classify_with(clean, vectors, labels, fresh), clean, truth)
+    now = top1(classify_with(spoilt, vectors, noisy, fresh), spoilt, truth)
+    assert was - now < 0.03
+    # Whoever learned from wrong labels is less sure.
+    assert classify_with(spoilt, vectors, noisy, fresh).probabilities.max(axis=1).mean() < 0.95
+
+
+def test_what_does_not_fit_is_refused():
+    vectors, labels = clouds([30, 30])
+    classifier = FaultClassifier().fit(vectors, labels)
+    with pytest.raises(ValueError, match="Fit it again"):
+        classifier.predict(vectors[:1], [[0.9]], [[77]])
+    with pytest.raises(ValueError, match="Call fit first"):
+        FaultClassifier().predict(vectors[:1], [[0.9]], [[10]])
+    with pytest.raises(ValueError, match="59 labels"):
+        FaultClassifier().fit(vectors, labels[:-1])
+    with pytest.raises(ValueError, match="NaN"):
+        FaultClassifier().fit(np.full_like(vectors, np.nan), labels)
+    with pytest.raises(ValueError, match="coverage"):
+        FaultClassifier(coverage=1)
