@@ -15,6 +15,7 @@ from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
 from vision.selectors import cases_without_diagnosis
 from vision.services.embedding import images_embed, space_current, vectors_unpack
+from vision.services.library import library_current
 from vision.services.search import SearchResult, vectors_search
 
 #: Seconds after which a message that no worker took is dropped, so that the sweep's repeats do not pile up.
@@ -60,13 +61,15 @@ def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
     watch = Stopwatch()
     images = list(case.images.diagnostic().select_related("file"))
     images_embed(image.pk for image in images)
-    space = space_current()
+    library = library_current()
+    space = library.space
     stored = dict(Embedding.objects.filter(space=space, image__in=images).values_list("image_id", "vector"))
     watch.lap("embed")
     if not stored:
         return None
     result = vectors_search(
         vectors_unpack(list(stored.values()), space.dimension),
+        library,
         top_k=settings.SIMILAR_CASES,
         exclude_case=case,
         watch=watch,

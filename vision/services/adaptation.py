@@ -1,0 +1,250 @@
+"""Tuning the embedding to the library's own labels, and the gate that the result has to pass."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from django.db import transaction
+from safetensors.numpy import save
+
+from cases.models import CaseImage, Job
+from cases.services.jobs import JobProgress, job_create
+from vision.engine import adaptation as engine
+from vision.engine.adaptation_gate import (
+    GateVerdict,
+    compare,
+    groups_join_alike,
+    held_out_split,
+    measure_queries,
+)
+from vision.models import Adaptation, Embedding, EmbeddingSpace
+from vision.services.embedding import space_current, vectors_project, vectors_unpack
+from vision.services.spaces import BUILD_KIND, SpaceRefused, space_active, space_build_start, space_undo
+
+ADAPT_KIND = "vision.tasks.adapt"
+#: Enough to learn from and to judge by.
+CATEGORIES, IMAGES, CASES = 2, 10, 5
+
+
+class AdaptationRefused(Exception):
+    """Why no adaptation is started or kept, as a sentence."""
+
+
+@dataclass(frozen=True)
+class AdaptationOffer:
+    """Whether there is enough data: `missing` says in sentences what there is too little of."""
+
+    available: bool
+    missing: list[str]
+    images: int
+    categories: int  # with enough confirmed images in enough cases
+    running: Job | None
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """What an adaptation learns from: ids, network vectors (n, d), category ids and groups, all (n, ...)."""
+
+    image_ids: np.ndarray
+    vectors: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for part in (self.image_ids, self.vectors, self.labels):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+def adaptation_offer() -> AdaptationOffer:
+    """Is there enough to adapt to: at least two categories with ten confirmed images in five cases."""
+    images, cases, names = Counter(), {}, {}
+    rows = CaseImage.objects.diagnostic().labelled()
+    for category, name, case in rows.values_list(
+        "confirmed_category", "confirmed_category__name", "case"
+    ).iterator(5_000):
+        images[category] += 1
+        cases.setdefault(category, set()).add(case)
+        names[category] = name
+    enough = [pk for pk in images if images[pk] >= IMAGES and len(cases[pk]) >= CASES]
+    missing = []
+    if len(enough) < CATEGORIES:
+        missing.append(
+            f"{CATEGORIES} categories with at least {IMAGES} confirmed pictures in {CASES} cases are needed;"
+            f" {len(enough) or 'none'} {'has' if len(enough) == 1 else 'have'} so many."
+        )
+        short = [pk for pk, _ in images.most_common() if pk not in enough][: 2 * CATEGORIES]
+        missing += [
+            f"{names[pk]}: {images[pk]} of {IMAGES} pictures, {len(cases[pk])} of {CASES} cases."
+            for pk in short
+        ]
+    running = adaptation_running()
+    return AdaptationOffer(
+        available=not missing and running is None,
+        missing=missing,
+        images=sum(images.values()),
+        categories=len(enough),
+        running=running,
+    )
+
+
+def adaptation_running() -> Job | None:
+    """The attempt, or the building of a space, that is under way."""
+    under_way = Job.objects.filter(kind__in=[ADAPT_KIND, BUILD_KIND])
+    return under_way.filter(state__in=[Job.State.QUEUED, Job.State.RUNNING]).first()
+
+
+def adaptation_start(user=None, network: bool = False) -> Job:
+    """Queue an attempt; raises AdaptationRefused when there is too little data or one is under way.
+
+    `network` tunes the whole network to the pictures, which takes much longer than a projection.
+    """
+    with transaction.atomic():
+        # Two people who press the button at once start one attempt.
+        EmbeddingSpace.objects.select_for_update(no_key=True).filter(pk=space_current().pk).first()
+        offer = adaptation_offer()
+        if offer.running:
+            raise AdaptationRefused(f"Job {offer.running.pk} is still at work: wait for it.")
+        if not offer.available:
+            raise AdaptationRefused(" ".join(offer.missing))
+        return job_create(ADAPT_KIND, {"network": network}, user=user)
+
+
+def adaptation_run(progress: JobProgress) -> Adaptation:
+    """Learn from two thirds of the cases, judge by the others, keep the record, and build what is better.
+
+    What becomes active is the projection that was measured. It is not refitted to all labels: that one would
+    have been judged by nobody, and the held-out cases stay free of flattery for the classifier.
+    """
+    known = Adaptation.objects.filter(job=progress.job).first()
+    if known:  # the worker was killed after the last step
+        return known
+    active = space_current()
+    data = labelled_vectors(active.network)
+    train, test = _split(data)
+    progress.start(100, "Learning from the labels", done=5)
+    fitted = _fit(data, train, lambda done, total: progress.advance(5 + 80 * done // total))
+    progress.advance(90, "Judging by held-out cases")
+    verdict = _judge(active, data, test, fitted)
+    parameters, arrays = fitted.learned()
+    stored = save(arrays)
+    with transaction.atomic():
+        made = Adaptation.objects.create(
+            method=Adaptation.Method.PROJECTION,
+            compared_with=active,
+            parameters=parameters,
+            arrays=stored if verdict.passed else b"",
+            sha256=hashlib.sha256(stored).hexdigest(),
+            data_sha256=data.sha256(),
+            held_out=data.image_ids[test].tolist(),
+            passed=verdict.passed,
+            reason=verdict.reason,
+            measures=verdict.as_dict(),
+            job=progress.job,
+            created_by=progress.job.created_by,
+        )
+        if verdict.passed:
+            space_build_start(_space_of(made, active, fitted.dimension), user=progress.job.created_by)
+    progress.advance(100, verdict.reason)
+    progress.result = {"adaptation": made.pk, "passed": verdict.passed, "reason": verdict.reason}
+    return made
+
+
+def adaptation_preview(watch=None) -> GateVerdict:
+    """The same measurement without keeping or changing anything."""
+    offer = adaptation_offer()
+    if offer.missing:
+        raise AdaptationRefused(" ".join(offer.missing))
+    active = space_current()
+    data = labelled_vectors(active.network)
+    train, test = _split(data)
+    return _judge(active, data, test, _fit(data, train, watch))
+
+
+def labelled_vectors(network: EmbeddingSpace) -> LabelledVectors:
+    """All labelled images with a vector of the network; groups join cases and near-duplicates."""
+    rows = list(
+        Embedding.objects.filter(space=network, image__in=CaseImage.objects.diagnostic().labelled())
+        .order_by("image_id")
+        .values_list("image_id", "image__confirmed_category", "image__case", "vector")
+    )
+    ids, labels, cases = (np.array([row[column] for row in rows], dtype=np.int64) for column in range(3))
+    vectors = vectors_unpack([row[3] for row in rows], network.dimension)
+    groups = groups_join_alike(vectors, cases) if rows else cases
+    return LabelledVectors(ids, vectors, labels, groups)
+
+
+def _split(data: LabelledVectors):
+    try:
+        return held_out_split(data.labels, data.groups)
+    except ValueError as error:
+        raise AdaptationRefused(
+            "The confirmed pictures are too much alike to hold some out: there is nothing to judge by."
+        ) from error
+
+
+def _fit(data: LabelledVectors, train, watch) -> engine.Adaptation:
+    try:
+        return engine.Adaptation().fit(
+            data.vectors[train], data.labels[train], groups=data.groups[train], watch=watch
+        )
+    except engine.AdaptationError as error:
+        raise AdaptationRefused(str(error)) from error
+
+
+def _judge(active, data: LabelledVectors, test, fitted: engine.Adaptation) -> GateVerdict:
+    vectors, labels, groups = data.vectors[test], data.labels[test], data.groups[test]
+    measures = fitted.measures_
+    unknown = None
+    if "unknown_auroc" in measures:
+        unknown = measures["unknown_auroc_before"], measures["unknown_auroc"]
+    try:
+        before = measure_queries(vectors_project(active, vectors), labels, groups)
+        after = measure_queries(fitted.transform(vectors), labels, groups)
+    except ValueError as error:
+        raise AdaptationRefused(str(error)) from error
+    return compare(before, after, unknown)
+
+
+def _space_of(made: Adaptation, active: EmbeddingSpace, dimension: int) -> EmbeddingSpace:
+    network = active.network
+    space, _ = EmbeddingSpace.objects.get_or_create(
+        slug=f"{network.slug}-{made.sha256[:8]}",
+        defaults={
+            "backbone": network.backbone,
+            "weights_sha256": network.weights_sha256,
+            "preprocessing": network.preprocessing,
+            "dimension": dimension,
+            "base": network,
+            "parent": active,
+            "adaptation": made,
+        },
+    )
+    return space
+
+
+def adaptation_undo(user=None) -> Job:
+    """Go back to the space before the newest adaptation; raises AdaptationRefused when there is none."""
+    running = adaptation_running()
+    if running:
+        raise AdaptationRefused(f"Job {running.pk} is still at work: wait for it.")
+    try:
+        return space_undo(user=user)
+    except SpaceRefused as error:
+        raise AdaptationRefused(str(error)) from error
+
+
+def adaptation_state() -> dict:
+    """All that page and API show: the offer, the newest attempts and the spaces, newest first."""
+    spaces = EmbeddingSpace.objects.select_related("parent", "base").order_by("-id")
+    active = space_active()
+    return {
+        "offer": adaptation_offer(),
+        "attempts": list(
+            Adaptation.objects.select_related("created_by", "compared_with").defer("arrays", "held_out")[:5]
+        ),
+        "spaces": list(spaces[:10]),
+        "can_undo": active is not None and active.parent_id is not None,
+    }
