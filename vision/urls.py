@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vision.views import library, queue, triage
+from vision.views import adaptation, library, queue, triage
 
 urlpatterns = [
     path("", queue.case_list, name="case-list"),
@@ -10,5 +10,7 @@ urlpatterns = [
     path("cases/<str:number>/triage/verdict", triage.verdict, name="case-verdict"),
     path("cases/<str:number>/triage/decision", triage.decide, name="case-decide"),
     path("library", library.library_status, name="library-status"),
+    path("library/adapt", adaptation.adaptation_begin, name="library-adapt"),
+    path("library/adapt/undo", adaptation.adaptation_take_back, name="library-adapt-undo"),
     path("library/progress", library.library_progress, name="library-progress"),
 ]

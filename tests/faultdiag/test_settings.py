@@ -5,7 +5,7 @@ import sys
 import pytest
 from django.urls import reverse
 
-from faultdiag.checks import missing_weights, unknown_variables
+from faultdiag.checks import unknown_variables, unusable_weights
 from faultdiag.environment import BASE_DIR
 
 
@@ -72,4 +72,4 @@ def test_a_misspelt_variable_is_told(monkeypatch):
 
 def test_missing_weights_are_told(settings):
     settings.BACKBONE = "vgg16"
-    assert "fetch_weights vgg16" in missing_weights()[0].msg
+    assert "fetch_weights vgg16" in unusable_weights()[0].msg

@@ -3,7 +3,7 @@
 from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
-from vision.api import diagnoses, search, stats
+from vision.api import adaptation, diagnoses, search, stats
 
 router = SimpleRouter()
 router.register("diagnoses", diagnoses.DiagnosisViewSet, "api-diagnosis")
@@ -11,6 +11,8 @@ router.register("diagnoses", diagnoses.DiagnosisViewSet, "api-diagnosis")
 _CASE = r"^cases/(?P<number>[^/\x00]+)"
 urlpatterns = [
     re_path(r"^search/?$", search.SearchView.as_view(), name="api-search"),
+    re_path(r"^adaptation/?$", adaptation.AdaptationView.as_view(), name="api-adaptation"),
+    re_path(r"^adaptation/undo/?$", adaptation.AdaptationUndoView.as_view(), name="api-adaptation-undo"),
     re_path(r"^stats/?$", stats.StatsView.as_view(), name="api-stats"),
     re_path(_CASE + r"/diagnose/?$", diagnoses.CaseDiagnoseView.as_view(), name="api-case-diagnose"),
     re_path(_CASE + r"/decide/?$", diagnoses.CaseDecideView.as_view(), name="api-case-decide"),

@@ -22,6 +22,7 @@ from vision.services.embedding import (
     space_of,
 )
 from vision.services.library import Library, library_current
+from vision.services.weights import weights_of
 
 BUILD_KIND = "vision.tasks.build_space"
 FOLLOW_KIND = "vision.tasks.follow_settings"
@@ -196,6 +197,15 @@ def settings_follow(progress: JobProgress) -> None:
             pending_enqueue()
         return
     space_build_start(space)
+
+
+def weights_check() -> None:
+    """Raises WeightsError when neither the active space nor the settings have weights that are here."""
+    active = space_active()
+    if active:
+        weights_of(active.backbone, active.weights_sha256)
+    else:
+        settings_identity()
 
 
 def settings_note() -> str:
