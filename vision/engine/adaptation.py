@@ -195,7 +195,7 @@ def _folds(labels: np.ndarray, groups: np.ndarray) -> Iterator[tuple[np.ndarray,
     """Train and test positions; folds that leave nothing to learn or to ask are left out."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    count = min(_FOLDS, len(np.unique(groups)))
+    count = min(_FOLDS, len(np.unique(groups)), np.bincount(labels).max())
     if count < 2:
         return
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)

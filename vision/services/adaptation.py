@@ -4,31 +4,29 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
 from django.db import transaction
 from safetensors.numpy import save
 
 from cases.models import CaseImage, Job
 from cases.services.jobs import JobProgress, job_create
 from vision.engine import adaptation as engine
-from vision.engine.adaptation_gate import (
-    GateVerdict,
-    compare,
-    groups_join_alike,
-    held_out_split,
-    measure_queries,
+from vision.engine.adaptation_gate import GateVerdict, compare, measure_queries
+from vision.models import Adaptation, EmbeddingSpace
+from vision.services.adaptation_data import (
+    AdaptationRefused,
+    LabelledVectors,
+    data_split,
+    labelled_vectors,
 )
-from vision.models import Adaptation, Embedding, EmbeddingSpace
-from vision.services.embedding import space_current, vectors_project, vectors_unpack
+from vision.services.embedding import space_current, vectors_project
+from vision.services.network_tuning import network_tune
 from vision.services.spaces import BUILD_KIND, SpaceRefused, space_active, space_build_start, space_undo
 
 ADAPT_KIND = "vision.tasks.adapt"
 #: Enough to learn from and to judge by.
 CATEGORIES, IMAGES, CASES = 2, 10, 5
-
-
-class AdaptationRefused(Exception):
-    """Why no adaptation is started or kept, as a sentence."""
+#: How long the whole network is tuned, if nothing else is said.
+MINUTES = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,22 +38,6 @@ class AdaptationOffer:
     images: int
     categories: int  # with enough confirmed images in enough cases
     running: Job | None
-
-
-@dataclass(frozen=True)
-class LabelledVectors:
-    """What an adaptation learns from: ids, network vectors (n, d), category ids and groups, all (n, ...)."""
-
-    image_ids: np.ndarray
-    vectors: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-
-    def sha256(self) -> str:
-        digest = hashlib.sha256()
-        for part in (self.image_ids, self.vectors, self.labels):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
 
 
 def adaptation_offer() -> AdaptationOffer:
@@ -96,10 +78,10 @@ def adaptation_running() -> Job | None:
     return under_way.filter(state__in=[Job.State.QUEUED, Job.State.RUNNING]).first()
 
 
-def adaptation_start(user=None, network: bool = False) -> Job:
+def adaptation_start(user=None, network: bool = False, minutes: float = MINUTES) -> Job:
     """Queue an attempt; raises AdaptationRefused when there is too little data or one is under way.
 
-    `network` tunes the whole network to the pictures, which takes much longer than a projection.
+    `network` tunes the whole network to the pictures for so many `minutes`, instead of a projection.
     """
     with transaction.atomic():
         # Two people who press the button at once start one attempt.
@@ -109,21 +91,31 @@ def adaptation_start(user=None, network: bool = False) -> Job:
             raise AdaptationRefused(f"Job {offer.running.pk} is still at work: wait for it.")
         if not offer.available:
             raise AdaptationRefused(" ".join(offer.missing))
-        return job_create(ADAPT_KIND, {"network": network}, user=user)
+        return job_create(ADAPT_KIND, {"network": network, "minutes": minutes}, user=user)
 
 
-def adaptation_run(progress: JobProgress) -> Adaptation:
+def adaptation_run(progress: JobProgress) -> Adaptation | None:
     """Learn from two thirds of the cases, judge by the others, keep the record, and build what is better.
 
-    What becomes active is the projection that was measured. It is not refitted to all labels: that one would
-    have been judged by nobody, and the held-out cases stay free of flattery for the classifier.
+    What becomes active is exactly what was measured. It is not refitted to all labels: that one would have
+    been judged by nobody, and the held-out cases stay free of flattery for the classifier. Tuning a network
+    takes many steps; between them the job is paused, and None returned.
     """
     known = Adaptation.objects.filter(job=progress.job).first()
     if known:  # the worker was killed after the last step
         return known
     active = space_current()
+    attempt = _network_attempt if progress.job.parameters.get("network") else _projection_attempt
+    made = attempt(progress, active)
+    if made is not None:
+        progress.advance(100, made.reason)
+        progress.result = {"adaptation": made.pk, "passed": made.passed, "reason": made.reason}
+    return made
+
+
+def _projection_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adaptation:
     data = labelled_vectors(active.network)
-    train, test = _split(data)
+    train, test = data_split(data)
     progress.start(100, "Learning from the labels", done=5)
     fitted = _fit(data, train, lambda done, total: progress.advance(5 + 80 * done // total))
     progress.advance(90, "Judging by held-out cases")
@@ -131,25 +123,71 @@ def adaptation_run(progress: JobProgress) -> Adaptation:
     parameters, arrays = fitted.learned()
     stored = save(arrays)
     with transaction.atomic():
-        made = Adaptation.objects.create(
+        made = _record(
+            progress.job,
+            active,
+            verdict,
             method=Adaptation.Method.PROJECTION,
-            compared_with=active,
             parameters=parameters,
             arrays=stored if verdict.passed else b"",
             sha256=hashlib.sha256(stored).hexdigest(),
             data_sha256=data.sha256(),
             held_out=data.image_ids[test].tolist(),
-            passed=verdict.passed,
-            reason=verdict.reason,
-            measures=verdict.as_dict(),
-            job=progress.job,
-            created_by=progress.job.created_by,
         )
-        if verdict.passed:
-            space_build_start(_space_of(made, active, fitted.dimension), user=progress.job.created_by)
-    progress.advance(100, verdict.reason)
-    progress.result = {"adaptation": made.pk, "passed": verdict.passed, "reason": verdict.reason}
+        if made.passed:
+            space_build_start(_space_of(made, active, fitted.dimension), user=made.created_by)
     return made
+
+
+def _network_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adaptation | None:
+    tuned = network_tune(progress, active)
+    if tuned is None:
+        progress.pause()
+        return None
+    before, after = (
+        measure_queries(rows, tuned.labels, tuned.groups) for rows in (tuned.vectors_before, tuned.vectors)
+    )
+    verdict = compare(before, after, None)
+    with transaction.atomic():
+        made = _record(
+            progress.job,
+            active,
+            verdict,
+            method=Adaptation.Method.NETWORK,
+            parameters=tuned.parameters,
+            arrays=b"",
+            sha256=tuned.space.weights_sha256,
+            data_sha256=tuned.data_sha256,
+            held_out=tuned.held_out,
+        )
+        if made.passed:
+            described = tuned.space
+            space, _ = EmbeddingSpace.objects.get_or_create(
+                slug=described.slug,
+                defaults={
+                    "backbone": described.backbone,
+                    "weights_sha256": described.weights_sha256,
+                    "preprocessing": described.preprocessing,
+                    "dimension": described.dimension,
+                    "parent": active,
+                    "adaptation": made,
+                },
+            )
+            space_build_start(space, user=made.created_by)
+    tuned.clean(keep_weights=made.passed)
+    return made
+
+
+def _record(job: Job, active: EmbeddingSpace, verdict: GateVerdict, **fields) -> Adaptation:
+    return Adaptation.objects.create(
+        compared_with=active,
+        passed=verdict.passed,
+        reason=verdict.reason,
+        measures=verdict.as_dict(),
+        job=job,
+        created_by=job.created_by,
+        **fields,
+    )
 
 
 def adaptation_preview(watch=None) -> GateVerdict:
@@ -159,30 +197,8 @@ def adaptation_preview(watch=None) -> GateVerdict:
         raise AdaptationRefused(" ".join(offer.missing))
     active = space_current()
     data = labelled_vectors(active.network)
-    train, test = _split(data)
+    train, test = data_split(data)
     return _judge(active, data, test, _fit(data, train, watch))
-
-
-def labelled_vectors(network: EmbeddingSpace) -> LabelledVectors:
-    """All labelled images with a vector of the network; groups join cases and near-duplicates."""
-    rows = list(
-        Embedding.objects.filter(space=network, image__in=CaseImage.objects.diagnostic().labelled())
-        .order_by("image_id")
-        .values_list("image_id", "image__confirmed_category", "image__case", "vector")
-    )
-    ids, labels, cases = (np.array([row[column] for row in rows], dtype=np.int64) for column in range(3))
-    vectors = vectors_unpack([row[3] for row in rows], network.dimension)
-    groups = groups_join_alike(vectors, cases) if rows else cases
-    return LabelledVectors(ids, vectors, labels, groups)
-
-
-def _split(data: LabelledVectors):
-    try:
-        return held_out_split(data.labels, data.groups)
-    except ValueError as error:
-        raise AdaptationRefused(
-            "The confirmed pictures are too much alike to hold some out: there is nothing to judge by."
-        ) from error
 
 
 def _fit(data: LabelledVectors, train, watch) -> engine.Adaptation:

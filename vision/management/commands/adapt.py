@@ -8,6 +8,7 @@ from tqdm import tqdm
 from cases.models import Job
 from vision.models import Adaptation
 from vision.services.adaptation import (
+    MINUTES,
     AdaptationRefused,
     adaptation_preview,
     adaptation_running,
@@ -34,18 +35,23 @@ class Command(BaseCommand):
             help="Tune the weights of the whole network instead of a projection: far slower.",
         )
         parser.add_argument(
+            "--minutes", type=float, default=MINUTES, metavar="N", help="Of --network; default %(default)g."
+        )
+        parser.add_argument(
             "--dry-run", action="store_true", help="Measure a projection here and now; change nothing."
         )
         parser.add_argument("--undo", action="store_true", help="Go back to the space before.")
 
-    def handle(self, *, network, dry_run, undo, **options):
+    def handle(self, *, network, minutes, dry_run, undo, **options):
         if network + dry_run + undo > 1:
             raise CommandError("Choose one of --network, --dry-run and --undo.")
+        if minutes <= 0:
+            raise CommandError("--minutes must be more than 0.")
         try:
             if dry_run:
                 self._preview()
                 return
-            job = adaptation_undo() if undo else adaptation_start(network=network)
+            job = adaptation_undo() if undo else adaptation_start(network=network, minutes=minutes)
             self._follow(job)
             made = Adaptation.objects.filter(job=job).first()
             if made:
