@@ -30,6 +30,17 @@ def grant(apps, schema_editor):
             )
 
 
+def revoke(apps, schema_editor):
+    database = schema_editor.connection.alias
+    Permission = apps.get_model("auth", "Permission").objects.using(database)
+    for name, codenames in GRANTS.items():
+        group = apps.get_model("auth", "Group").objects.using(database).filter(name=name).first()
+        if group:
+            group.permissions.remove(
+                *Permission.filter(content_type__app_label="vision", codename__in=codenames)
+            )
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -86,5 +97,5 @@ class Migration(migrations.Migration):
             model_name='adaptation',
             trigger=pgtrigger.compiler.Trigger(name='adaptation_immutable', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."arrays" IS DISTINCT FROM (NEW."arrays") OR OLD."compared_with_id" IS DISTINCT FROM (NEW."compared_with_id") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."data_sha256" IS DISTINCT FROM (NEW."data_sha256") OR OLD."held_out" IS DISTINCT FROM (NEW."held_out") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."measures" IS DISTINCT FROM (NEW."measures") OR OLD."method" IS DISTINCT FROM (NEW."method") OR OLD."parameters" IS DISTINCT FROM (NEW."parameters") OR OLD."passed" IS DISTINCT FROM (NEW."passed") OR OLD."reason" IS DISTINCT FROM (NEW."reason") OR OLD."sha256" IS DISTINCT FROM (NEW."sha256"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='7b90ff3d3088a4c8c51048f6280bfc0871b2a3d1', operation='UPDATE', pgid='pgtrigger_adaptation_immutable_dce69', table='vision_adaptation', when='BEFORE')),
         ),
-        migrations.RunPython(grant, migrations.RunPython.noop),
+        migrations.RunPython(grant, revoke),
     ]
