@@ -3,9 +3,11 @@
 import hashlib
 
 from safetensors.numpy import save
+from safetensors.torch import save_file
 
 from tests import factories
 from vision.engine.adaptation import Adaptation as Projection
+from vision.engine.backbones import build_network, get_backbone
 from vision.models import Adaptation, EmbeddingSpace
 from vision.services.adaptation import _space_of, labelled_vectors
 from vision.services.embedding import images_embed
@@ -38,3 +40,9 @@ def adapted_space(active: EmbeddingSpace) -> EmbeddingSpace:
         reason="Made for a test.",
     )
     return _space_of(made, active, fitted.dimension)
+
+
+def random_weights(path, seed: int = 1):
+    """A weight file of faultnet that is in order and knows nothing."""
+    save_file(build_network(get_backbone("faultnet"), random_seed=seed).state_dict(), path)
+    return path

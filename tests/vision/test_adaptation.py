@@ -149,7 +149,7 @@ def test_pictures_that_all_look_the_same_are_refused(space):
     for image in CaseImage.objects.all():
         Embedding.objects.filter(image=image).delete()
         Embedding.objects.create(image=image, space=space, vector=vector)
-    with pytest.raises(AdaptationRefused, match="alike"):
+    with pytest.raises(AdaptationRefused, match="the same to the network"):
         adaptation_run(JobProgress(adaptation_start()))
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from cases.models import CaseImage, Job
 from cases.services.jobs import jobs_recover
 from tests import factories
-from tests.vision.adapted import adapted_space, library_of_cases
+from tests.vision.adapted import adapted_space, library_of_cases, random_weights
 from tests.waiting import wait_until
 from vision.engine.images import load_image
 from vision.engine.weight_checks import weights_verified
@@ -107,7 +107,7 @@ def test_an_upload_after_the_swap_has_both_vectors(library):
 
 
 def test_a_builder_that_is_killed_loses_one_step(library, monkeypatch):
-    """The kill itself is in test_space_crash; here, that the next worker goes on where it ended."""
+    """The kill itself is in tests/test_space_crash.py; here, that the next worker goes on where it ended."""
     monkeypatch.setattr(spaces, "_PROJECTED", 5)
     space = adapted_space(space_current())
     job = space_build_start(space)
@@ -153,15 +153,6 @@ def data(settings, tmp_path):
     (tmp_path / "weights").mkdir()
     settings.FAULTDIAG_DATA = tmp_path
     return tmp_path
-
-
-def random_weights(path, seed=1):
-    from safetensors.torch import save_file
-
-    from vision.engine.backbones import build_network, get_backbone
-
-    save_file(build_network(get_backbone("faultnet"), random_seed=seed).state_dict(), path)
-    return path
 
 
 @pytest.mark.django_db(transaction=True)
