@@ -170,6 +170,24 @@ def test_other_weights_are_built_up_while_the_old_space_serves(data, library, ce
     assert settings_follow_enqueue() is None
 
 
+def test_settings_that_come_back_are_followed_again(data, library):
+    from vision.tasks import follow_settings
+
+    space_current()
+    own = random_weights(data / "weights" / "faultnet.safetensors")
+    follow_settings.run(settings_follow_enqueue().pk)
+    building = Job.objects.get(kind=BUILD_KIND)
+    assert settings_follow_enqueue() is None, "it is being built"
+    own.rename(data / "away")
+    with pytest.raises(SpaceRefused, match="settings ask for another"):
+        step(building)
+    (data / "away").rename(own)
+    again = settings_follow_enqueue()
+    follow_settings.run(again.pk)
+    build(Job.objects.filter(kind=BUILD_KIND).first())
+    assert space_current().weights_sha256 == weights_verified("faultnet", data)[1]
+
+
 def spoil_truncated(path):
     path.write_bytes(SHIPPED["faultnet"].read_bytes()[:100_000])
 

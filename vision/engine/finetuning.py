@@ -98,12 +98,12 @@ class Tuning:
         return min(done, 1.0)
 
     def run(self, seconds: float = math.inf, watch: Callable[[float], None] | None = None) -> bool:
-        """Tune on for so long, keep a checkpoint, and say whether it is complete.
+        """Tune on for so long, one step at least, keep a checkpoint, and say whether it is complete.
 
         `watch(share)` is told after every step.
         """
         started = last = time.monotonic()
-        while self.share < 1 and time.monotonic() - started < seconds:
+        while self.share < 1 and (last == started or last - started < seconds):
             self._learn()
             self._step += 1
             now = time.monotonic()

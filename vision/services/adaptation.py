@@ -1,13 +1,13 @@
 """Tuning the embedding to the library's own labels, and the gate that the result has to pass."""
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Count
 from safetensors.numpy import save
 
-from cases.models import CaseImage, Job
+from cases.models import CaseImage, FaultCategory, Job
 from cases.services.jobs import JobProgress, job_create
 from vision.engine import adaptation as engine
 from vision.engine.adaptation_gate import GateVerdict, compare, measure_queries
@@ -42,32 +42,29 @@ class AdaptationOffer:
 
 def adaptation_offer() -> AdaptationOffer:
     """Is there enough to adapt to: at least two categories with ten confirmed images in five cases."""
-    images, cases, names = Counter(), {}, {}
-    rows = CaseImage.objects.diagnostic().labelled()
-    for category, name, case in rows.values_list(
-        "confirmed_category", "confirmed_category__name", "case"
-    ).iterator(5_000):
-        images[category] += 1
-        cases.setdefault(category, set()).add(case)
-        names[category] = name
-    enough = [pk for pk in images if images[pk] >= IMAGES and len(cases[pk]) >= CASES]
+    counted = list(
+        FaultCategory.objects.filter(labelled_images__in=CaseImage.objects.diagnostic())
+        .annotate(images=Count("labelled_images"), cases=Count("labelled_images__case", distinct=True))
+        .order_by("-images", "code")
+    )
+    short = [one for one in counted if one.images < IMAGES or one.cases < CASES]
+    enough = len(counted) - len(short)
     missing = []
-    if len(enough) < CATEGORIES:
+    if enough < CATEGORIES:
         missing.append(
             f"{CATEGORIES} categories with at least {IMAGES} confirmed pictures in {CASES} cases are needed;"
-            f" {len(enough) or 'none'} {'has' if len(enough) == 1 else 'have'} so many."
+            f" {enough or 'none'} {'has' if enough == 1 else 'have'} so many."
         )
-        short = [pk for pk, _ in images.most_common() if pk not in enough][: 2 * CATEGORIES]
         missing += [
-            f"{names[pk]}: {images[pk]} of {IMAGES} pictures, {len(cases[pk])} of {CASES} cases."
-            for pk in short
+            f"{one.name}: {one.images} of {IMAGES} pictures, {one.cases} of {CASES} cases."
+            for one in short[: 2 * CATEGORIES]
         ]
     running = adaptation_running()
     return AdaptationOffer(
         available=not missing and running is None,
         missing=missing,
-        images=sum(images.values()),
-        categories=len(enough),
+        images=sum(one.images for one in counted),
+        categories=enough,
         running=running,
     )
 

@@ -169,9 +169,15 @@ def settings_follow_enqueue() -> Job | None:
         return None  # `settings_note` says why; there is nothing that a worker could do
     wanted = {"backbone": backbone, "sha256": digest, "preprocessing": preprocessing, "from": active.slug}
     newest = Job.objects.filter(kind=FOLLOW_KIND).first()
-    if newest and newest.parameters == wanted:
+    if newest and newest.parameters == wanted and not _was_given_up(newest):
         return None
     return job_create(FOLLOW_KIND, wanted)
+
+
+def _was_given_up(follow: Job) -> bool:
+    """The settings were changed back while its space was built, so that it is to be built once more."""
+    retired = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.RETIRED)
+    return follow.state == Job.State.DONE and retired.filter(slug=follow.result.get("space")).exists()
 
 
 def settings_follow(progress: JobProgress) -> None:
