@@ -7,8 +7,8 @@ from django.core.checks import Warning as CheckWarning
 from django.core.checks import register
 
 from faultdiag.environment import variables
-from vision.engine.backbones import WeightsError, check_extra, get_backbone
-from vision.engine.weight_files import find_weights
+from vision.engine.backbones import WeightsError
+from vision.engine.weight_checks import weights_verified
 
 #: Read by scripts and tests, not by the product.
 _OTHERS = {"FAULTDIAG_REQUIRE_BROWSER", "FAULTDIAG_CRASH_IMPORT"}
@@ -29,11 +29,10 @@ def unknown_variables(**kwargs):
 
 
 @register
-def missing_weights(**kwargs):
-    """Without weights, or the extra that they need, nothing is recognised; everything else works."""
+def unusable_weights(**kwargs):
+    """Weights that are missing, truncated or exchanged: what is active serves on, and nothing else does."""
     try:
-        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
-        check_extra(get_backbone(settings.BACKBONE))
-    except WeightsError as missing:
-        return [CheckWarning(str(missing), id="faultdiag.W002")]
+        weights_verified(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    except WeightsError as reason:
+        return [CheckWarning(str(reason), id="faultdiag.W002")]
     return []

@@ -34,10 +34,10 @@ def _warm_up():
     """Load the network and the library beside the first requests, so that the first search need not."""
     from django.db import connections
 
-    from vision.services.library import library_current
+    from vision.services.spaces import sight_warm_up
 
     try:
-        library_current().refresh()
+        sight_warm_up()
     except Exception:
         logging.getLogger(__name__).warning("The first search will load the library.", exc_info=True)
     finally:

@@ -5,18 +5,16 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from faultdiag.celery import app
-from vision.engine.backbones import WeightsError, check_extra, get_backbone
-from vision.engine.weight_files import find_weights
+from vision.engine.backbones import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +59,23 @@ def _migrations() -> None:
 
 
 def _weights() -> None:
+    from vision.services.spaces import weights_check
+
     try:
-        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
-        check_extra(get_backbone(settings.BACKBONE))
-    except WeightsError as missing:
-        raise NotReady(str(missing)) from None
+        weights_check()
+    except WeightsError as reason:
+        raise NotReady(str(reason)) from None
+
+
+def _notes() -> list[str]:
+    """What does not stop the product, and should still be mended."""
+    from vision.services.spaces import settings_note
+
+    try:
+        note = settings_note()
+    except DatabaseError:
+        return []  # its own check says so
+    return [note] if note else []
 
 
 class _Workers:
@@ -111,12 +121,14 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when everything that the product needs is there, else 503; the body names each check."""
+    """200 when everything that the product needs is there, else 503; the body names each check.
+
+    `notes` tells of what is wrong and stops nothing.
+    """
     results = {name: _result(name, check) for name, check in CHECKS.items()}
     ready = all(result == "ok" for result in results.values())
-    return JsonResponse(
-        {"status": "ready" if ready else "not ready", "checks": results}, status=200 if ready else 503
-    )
+    answer = {"status": "ready" if ready else "not ready", "checks": results, "notes": _notes()}
+    return JsonResponse(answer, status=200 if ready else 503)
 
 
 def _result(name: str, check: Callable[[], None]) -> str:

@@ -235,6 +235,8 @@ CELERY_TASK_ROUTES = {
     "vision.tasks.process_case": {"queue": "vision"},
     "vision.tasks.warm_up": {"queue": "vision"},
     "vision.tasks.embed_pending": {"queue": "bulk"},
+    "vision.tasks.build_space": {"queue": "bulk"},
+    "vision.tasks.follow_settings": {"queue": "bulk"},
 }
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -62,6 +62,8 @@ PAGES = {
     "text-search": {"GET": READ},
     "library-status": {"GET": READ},
     "library-progress": {"GET": READ},
+    "library-adapt": {"POST": CURATE},
+    "library-adapt-undo": {"POST": CURATE},
     "api-docs": {"GET": LOGGED_IN},
 }
 
@@ -74,6 +76,8 @@ API = {
     "api-search": {"POST": READ},
     "api-search-text": {"GET": READ},
     "api-stats": {"GET": READ},
+    "api-adaptation": {"GET": READ, "POST": CURATE},
+    "api-adaptation-undo": {"POST": CURATE},
     "api-case-list": {"GET": READ, "POST": INTAKE},
     "api-case-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
     "api-case-transition": {"POST": WORK},
@@ -275,12 +279,14 @@ def test_a_group_lets_through_what_its_members_need(role):
     assert account.has_perm("cases.add_case") is (role != "Viewer")
     assert account.has_perm("cases.change_case") is (role in ("Engineer", "Knowledge manager"))
     assert account.has_perm("cases.import_case") is (role == "Knowledge manager")
+    assert account.has_perm("vision.add_adaptation") is (role == "Knowledge manager")
     assert not account.has_perm("cases.delete_case")
     assert not account.has_perm("auth.change_user")
 
 
 def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     migration = import_module("vision.migrations.0003_roles")
+    adaptation = import_module("vision.migrations.0007_spaces")
     editor = SimpleNamespace(connection=connection)
     viewer, engineer = Group.objects.get(name="Viewer"), Group.objects.get(name="Engineer")
     added = Permission.objects.get(codename="delete_case")
@@ -289,8 +295,10 @@ def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     before = set(viewer.permissions.all())
     migration.add_groups(apps, editor)
     assert set(viewer.permissions.all()) == before
+    adaptation.revoke(apps, editor)
     migration.take_groups(apps, editor)
     assert list(viewer.permissions.all()) == [added]
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Engineer"}
     migration.add_groups(apps, editor)
+    adaptation.grant(apps, editor)
     assert set(viewer.permissions.all()) == before

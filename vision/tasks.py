@@ -7,11 +7,19 @@ from celery import shared_task
 from celery.signals import worker_ready
 
 from cases.models import Case
-from cases.services.jobs import jobs_recover
+from cases.services.jobs import job_run, jobs_recover
+from vision.services.adaptation import AdaptationRefused, adaptation_run
 from vision.services.classifiers import classifier_fit, classifier_keep
 from vision.services.diagnosis import case_process, waiting_cases_enqueue
 from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
 from vision.services.library import library_current
+from vision.services.spaces import (
+    SpaceRefused,
+    settings_follow,
+    settings_follow_enqueue,
+    sight_warm_up,
+    space_build_step,
+)
 
 #: New cases younger than this are probably still in the queue.
 _PATIENCE = timedelta(seconds=30)
@@ -49,7 +57,31 @@ def fit_classifier() -> None:
 @shared_task
 def warm_up() -> None:
     """Load the network and the library before the first person waits for them."""
-    library_current().refresh()
+    sight_warm_up()
+
+
+@shared_task(throws=(AdaptationRefused,))
+def adapt(job_id: int) -> None:
+    """Tune the embedding to the labels; not on the queue of the pictures, which would wait for it."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            adaptation_run(progress)
+
+
+@shared_task(throws=(SpaceRefused,))
+def build_space(job_id: int) -> None:
+    """Build a part of an embedding space, and queue the next one while there is more."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            space_build_step(progress)
+
+
+@shared_task(throws=(SpaceRefused,))
+def follow_settings(job_id: int) -> None:
+    """Load the network that the settings ask for, and have its space built."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            settings_follow(progress)
 
 
 @shared_task
@@ -60,6 +92,7 @@ def sweep() -> None:
     """
     jobs_recover()
     failures_forget()
+    settings_follow_enqueue()
     pending_enqueue()
     waiting_cases_enqueue(_PATIENCE)
     classifier_keep(library_current())

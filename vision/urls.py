@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vision.views import library, queue, text_search, triage
+from vision.views import adaptation, library, queue, text_search, triage
 
 urlpatterns = [
     path("", queue.case_list, name="case-list"),
@@ -11,5 +11,7 @@ urlpatterns = [
     path("cases/<str:number>/triage/decision", triage.decide, name="case-decide"),
     path("search", text_search.text_search_page, name="text-search"),
     path("library", library.library_status, name="library-status"),
+    path("library/adapt", adaptation.adaptation_begin, name="library-adapt"),
+    path("library/adapt/undo", adaptation.adaptation_take_back, name="library-adapt-undo"),
     path("library/progress", library.library_progress, name="library-progress"),
 ]

@@ -44,6 +44,11 @@ class JobProgress:
     def __init__(self, job: Job):
         self.job = job
         self.result: dict = {}
+        self.again = False
+
+    def pause(self) -> None:
+        """Put the job back into the queue once this step is over: others get the worker in between."""
+        self.again = True
 
     def start(self, total: int, message: str = "", done: int = 0) -> None:
         """Set the number of steps, and how many of them were done before."""
@@ -62,6 +67,7 @@ def job_run(job_id: int):
     """Claim a job, run the body with its JobProgress, and record how it ended.
 
     Yields None when another worker holds the job or it is over: the body should then return at once.
+    A body that calls `pause` runs again, from the queue, with the progress that it noted.
     An exception ends the job as failed, with its sentence on the row, and is raised again.
     """
     now = timezone.now()
@@ -81,6 +87,10 @@ def job_run(job_id: int):
             state=Job.State.FAILED, error=str(error) or type(error).__name__, finished_at=timezone.now()
         )
         raise
+    if progress.again:
+        Job.objects.filter(pk=job_id).update(state=Job.State.QUEUED, heartbeat_at=timezone.now())
+        job_enqueue(progress.job)
+        return
     Job.objects.filter(pk=job_id).update(
         state=Job.State.DONE, result=progress.result, finished_at=timezone.now()
     )

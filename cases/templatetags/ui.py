@@ -39,6 +39,9 @@ _BADGES = {
     Job.State.RUNNING: ("clock", "info"),
     Job.State.DONE: ("check", "ok"),
     Job.State.FAILED: ("cross", "bad"),
+    "building": ("clock", "info"),
+    "active": ("check", "ok"),
+    "retired": ("dash", ""),
     "confident": ("check", "ok"),
     "ambiguous": ("half", "warn"),
 }

@@ -5,7 +5,7 @@ import sys
 import pytest
 from django.urls import reverse
 
-from faultdiag.checks import missing_weights, unknown_variables
+from faultdiag.checks import unknown_variables, unusable_weights
 from faultdiag.environment import BASE_DIR
 from vision.engine import backbones
 
@@ -73,7 +73,7 @@ def test_a_misspelt_variable_is_told(monkeypatch):
 
 def test_missing_weights_are_told(settings):
     settings.BACKBONE = "vgg16"
-    assert "fetch_weights vgg16" in missing_weights()[0].msg
+    assert "fetch_weights vgg16" in unusable_weights()[0].msg
 
 
 def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):
@@ -81,4 +81,4 @@ def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "clip_vit_b_32.pt").write_bytes(b"1")
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
-    assert "requirements-clip.txt" in missing_weights()[0].msg
+    assert "requirements-clip.txt" in unusable_weights()[0].msg

@@ -1,8 +1,10 @@
+from vision.models.adaptation import Adaptation
 from vision.models.classifier import ClassifierVersion
 from vision.models.diagnosis import Decision, Diagnosis
 from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
 
 __all__ = [
+    "Adaptation",
     "ClassifierVersion",
     "Decision",
     "Diagnosis",

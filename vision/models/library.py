@@ -28,7 +28,11 @@ RETURN OLD;
 
 
 class EmbeddingSpace(models.Model):
-    """Everything that makes two vectors comparable: backbone, weights, preprocessing, dimension."""
+    """Everything that makes two vectors comparable: network, weights, preprocessing, projection.
+
+    A space either holds what a network says (`base` is empty), or the vectors of such a space, projected by
+    an adaptation. Building, then active, then retired; a retired one may be built up and activated again.
+    """
 
     class State(models.TextChoices):
         BUILDING = "building", "Building"
@@ -40,8 +44,28 @@ class EmbeddingSpace(models.Model):
     weights_sha256 = models.CharField(max_length=64)
     preprocessing = models.CharField(max_length=40)
     dimension = models.PositiveIntegerField()
+    base = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="projections",
+        help_text="The network's own space, whose vectors the adaptation projects.",
+    )
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The space that it was adapted from; undoing goes back there.",
+    )
+    adaptation = models.ForeignKey(
+        "vision.Adaptation", on_delete=models.PROTECT, null=True, blank=True, related_name="spaces"
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
     created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -52,6 +76,19 @@ class EmbeddingSpace(models.Model):
 
     def __str__(self):
         return self.slug
+
+    @property
+    def network(self):
+        """The space of the network whose vectors these are, as they came or projected."""
+        return self.base or self
+
+    @property
+    def root(self):
+        """The space of the configured network from which this one was adapted, in however many steps."""
+        space = self
+        while space.parent:
+            space = space.parent
+        return space
 
 
 class Embedding(models.Model):

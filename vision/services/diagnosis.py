@@ -62,13 +62,15 @@ def case_diagnose(case: Case, *, queued_ms: float = 0.0) -> Diagnosis | None:
     watch = Stopwatch()
     images = list(case.images.diagnostic().select_related("file"))
     images_embed(image.pk for image in images)
-    space = space_current()
+    library = library_current()
+    space = library.space
     stored = dict(Embedding.objects.filter(space=space, image__in=images).values_list("image_id", "vector"))
     watch.lap("embed")
     if not stored:
         return None
     result = vectors_search(
         vectors_unpack(list(stored.values()), space.dimension),
+        library,
         top_k=settings.SIMILAR_CASES,
         exclude_case=case,
         watch=watch,

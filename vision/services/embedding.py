@@ -3,21 +3,27 @@
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import cache as memoize
+from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from django.conf import settings
 from django.core.cache import cache
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from PIL import Image
+from safetensors.numpy import load
 
 from cases.models import CaseImage
+from vision.engine.adaptation import Adaptation
+from vision.engine.backbones import WeightsError
 from vision.engine.embedder import Embedder
 from vision.engine.images import ImageError, load_image
-from vision.engine.weight_files import find_weights
+from vision.engine.weight_checks import weights_verified
 from vision.models import Embedding, EmbeddingFailure, EmbeddingSpace
+from vision.models.library import LIBRARY_LOCK
+from vision.services.weights import weights_keep, weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,33 +33,76 @@ BATCH = 32
 _RETRY_AFTER = timedelta(hours=1)
 _PENDING_KEY = "vision.embed_pending.queued"
 _building = Lock()
+#: Networks of this process by the slug of their space: that of the active one, and of one that is built.
+_embedders: dict[str, Embedder] = {}
+_EMBEDDERS = 2
 
 
-@memoize
-def _build_embedder() -> Embedder:
+def embedder() -> Embedder:
+    """The embedder that the settings ask for, built at its first use: never before a fork.
+
+    Raises WeightsError when its weights are missing, damaged or of another network.
+    """
+    path, digest = weights_verified(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    with _building:
+        for known in _embedders.values():
+            if (known.space.backbone, known.space.weights_sha256) == (settings.BACKBONE, digest):
+                return known
+        return _remember(_build_embedder(settings.BACKBONE, path))
+
+
+def embedder_for(space: EmbeddingSpace) -> Embedder:
+    """The embedder of a space's network. Raises WeightsError when this program can't run it any more."""
+    network = space.network
+    with _building:
+        if network.slug not in _embedders:
+            path = weights_of(network.backbone, network.weights_sha256)
+            made = _build_embedder(network.backbone, path)
+            if made.space.slug != network.slug:
+                raise WeightsError(
+                    f"{path} no longer gives the vectors of the space {network.slug}: the file was exchanged,"
+                    " or this version of the program prepares pictures differently."
+                )
+            _remember(made)
+        return _embedders[network.slug]
+
+
+def _build_embedder(backbone: str, weights: Path) -> Embedder:
     return Embedder(
-        settings.BACKBONE,
-        find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA),
+        backbone,
+        weights,
         cache_dir=settings.FAULTDIAG_DATA / "openvino",
         threads=settings.THREADS or None,
     )
 
 
-def embedder() -> Embedder:
-    """The embedder of this process, built at its first use: never before a fork."""
-    with _building:
-        return _build_embedder()
+def _remember(made: Embedder) -> Embedder:
+    while len(_embedders) >= _EMBEDDERS:
+        _embedders.pop(next(iter(_embedders)))
+    _embedders[made.space.slug] = made
+    return made
 
 
 def space_current() -> EmbeddingSpace:
-    """The space that the configured backbone embeds into; becomes the active one at its first use."""
-    described = embedder().space
-    space = EmbeddingSpace.objects.filter(slug=described.slug, state=EmbeddingSpace.State.ACTIVE).first()
-    return space or _space_activate(described)
+    """The active space, as the database says at this moment; the first one is made at its first use."""
+    active = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.ACTIVE)
+    return active.select_related("base").first() or _space_first()
 
 
-@transaction.atomic
-def _space_activate(described) -> EmbeddingSpace:
+def _space_first() -> EmbeddingSpace:
+    space = space_of(embedder())
+    with transaction.atomic():
+        library_lock()
+        if not EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.ACTIVE).exists():
+            space_mark_active(space)
+    return EmbeddingSpace.objects.get(state=EmbeddingSpace.State.ACTIVE)
+
+
+def space_of(made: Embedder) -> EmbeddingSpace:
+    """The row of a network's own space, new ones in the state building, and its weights kept."""
+    described = made.space
+    path, _ = weights_verified(settings.BACKBONE, settings.FAULTDIAG_DATA)
+    weights_keep(path, described.weights_sha256)
     space, _ = EmbeddingSpace.objects.get_or_create(
         slug=described.slug,
         defaults={
@@ -63,12 +112,31 @@ def _space_activate(described) -> EmbeddingSpace:
             "dimension": described.dimension,
         },
     )
-    EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.ACTIVE).exclude(pk=space.pk).update(
-        state=EmbeddingSpace.State.RETIRED
-    )
-    EmbeddingSpace.objects.filter(pk=space.pk).update(state=EmbeddingSpace.State.ACTIVE)
-    space.refresh_from_db()
     return space
+
+
+def space_mark_active(space: EmbeddingSpace) -> None:
+    """Make a space the active one, inside a transaction that holds the library's lock."""
+    states = EmbeddingSpace.State
+    EmbeddingSpace.objects.filter(state=states.ACTIVE).exclude(pk=space.pk).update(state=states.RETIRED)
+    EmbeddingSpace.objects.filter(pk=space.pk).update(state=states.ACTIVE, activated_at=timezone.now())
+
+
+def library_lock() -> None:
+    """Wait for other writers of the library, until the end of this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {LIBRARY_LOCK}")
+
+
+@lru_cache(maxsize=4)
+def _projection(slug: str) -> Adaptation:
+    made = EmbeddingSpace.objects.select_related("adaptation").get(slug=slug).adaptation
+    return Adaptation.restore(made.parameters, load(bytes(made.arrays)))
+
+
+def vectors_project(space: EmbeddingSpace, vectors: np.ndarray) -> np.ndarray:
+    """Vectors of a space's network, float32 (n, d), as the space holds them."""
+    return _projection(space.slug).transform(vectors) if space.base_id else vectors
 
 
 def vectors_pack(vectors: np.ndarray) -> list[bytes]:
@@ -82,21 +150,49 @@ def vectors_unpack(stored: Sequence[bytes], dimension: int) -> np.ndarray:
     return flat.astype(np.float32).reshape(-1, dimension)
 
 
-def pictures_embed(pictures: Sequence[Image.Image]) -> np.ndarray:
-    """Embed decoded pictures: float32 (n, d), unit rows."""
-    return embedder().embed(pictures)
+def pictures_embed(pictures: Sequence[Image.Image], space: EmbeddingSpace | None = None) -> np.ndarray:
+    """Embed decoded pictures into a space, by default the active one: float32 (n, d), unit rows."""
+    space = space or space_current()
+    return vectors_project(space, embedder_for(space).embed(pictures))
 
 
 def images_embed(image_ids: Iterable[int]) -> int:
-    """Embed images that have no vector in the current space yet; returns how many rows were added.
+    """Embed images that have no vector in the active space yet; returns how many rows were added.
 
     Running it twice, or in two processes at once, leaves one row an image. An original that cannot be read
     is set aside as an EmbeddingFailure.
     """
-    space = space_current()
+    image_ids = list(image_ids)
+    while True:
+        space = space_current()
+        added = space_embed(space, image_ids)
+        # Another space may have become the active one while the network was busy.
+        if space_current() == space:
+            return added
+
+
+def space_embed(space: EmbeddingSpace, image_ids: Sequence[int]) -> int:
+    """The same for any space. A projected one takes the vectors of its network, which are stored as well."""
+    added = _pictures_store(space, image_ids)
+    if not space.base_id:
+        return added
+    stored = dict(
+        Embedding.objects.filter(space=space.base_id, image__in=image_ids)
+        .exclude(image__embeddings__space=space)
+        .values_list("image_id", "vector")
+    )
+    if not stored:
+        return 0
+    vectors = vectors_project(space, vectors_unpack(list(stored.values()), space.base.dimension))
+    return _store(space, [CaseImage(pk=image_id) for image_id in stored], vectors_pack(vectors))
+
+
+def _pictures_store(space, image_ids):
+    """Vectors of the network for those that have none; what can't be read is set aside in `space`."""
+    network = space.network
     images = (
-        CaseImage.objects.filter(pk__in=list(image_ids))
-        .exclude(embeddings__space=space)
+        CaseImage.objects.filter(pk__in=image_ids)
+        .exclude(embeddings__space=network)
         .select_related("file")
         .order_by("pk")
     )
@@ -104,15 +200,14 @@ def images_embed(image_ids: Iterable[int]) -> int:
     for image in images:
         try:
             with image.file.original.open("rb") as original:
-                pictures.append(load_image(original.read(), fit=embedder().spec.input_size))
+                pictures.append(load_image(original.read(), fit=embedder_for(space).spec.input_size))
             readable.append(image)
         except (ImageError, OSError) as error:
             logger.error("%s (image %s) can't be embedded: %s", image, image.pk, error)
             EmbeddingFailure.objects.get_or_create(image=image, space=space, defaults={"error": str(error)})
     if not pictures:
         return 0
-    vectors = vectors_pack(pictures_embed(pictures))
-    return _store(space, readable, vectors)
+    return _store(network, readable, vectors_pack(embedder_for(space).embed(pictures)))
 
 
 @transaction.atomic
@@ -124,6 +219,8 @@ def _store(space, images, vectors):
         .order_by("pk")
         .values_list("pk", flat=True)
     )
+    # A space that is being activated sees either this vector, or is seen by whoever asks next.
+    library_lock()
     before = Embedding.objects.filter(space=space, image__in=alive).count()
     Embedding.objects.bulk_create(
         [

@@ -115,7 +115,7 @@ _opening = RLock()
 
 
 def library_current() -> Library:
-    """The library of the configured backbone's space in this process."""
+    """The library of the active space in this process."""
     space = space_current()
     with _opening:
         if space.pk not in _libraries:

@@ -13,7 +13,7 @@ from cases.services.intake import Picture, pictures_check
 from cases.services.stopwatch import Stopwatch
 from vision.engine.images import load_image
 from vision.services.classification import Classification, neighbours_classify
-from vision.services.embedding import embedder, pictures_embed
+from vision.services.embedding import embedder_for, pictures_embed
 from vision.services.library import Library, Neighbours, library_current
 
 
@@ -79,25 +79,30 @@ def pictures_search(
     """
     watch = Stopwatch()
     pictures_check(pictures)
-    decoded = [load_image(picture.data, fit=embedder().spec.input_size) for picture in pictures]
+    library = library_current()
+    side = embedder_for(library.space).spec.input_size
+    decoded = [load_image(picture.data, fit=side) for picture in pictures]
     watch.lap("validate")
-    vectors = pictures_embed(decoded)
+    vectors = pictures_embed(decoded, library.space)
     watch.lap("embed")
-    return vectors_search(vectors, top_k=top_k, filters=filters, watch=watch)
+    return vectors_search(vectors, library, top_k=top_k, filters=filters, watch=watch)
 
 
 def vectors_search(
     vectors: np.ndarray,
+    library: Library,
     *,
     top_k: int,
     filters: SearchFilters | None = None,
     exclude_case: Case | None = None,
     watch: Stopwatch | None = None,
 ) -> SearchResult:
-    """The same for float32 (views, d) vectors; `exclude_case` keeps a case out of its own answer."""
+    """The same for float32 (views, d) vectors of the library's space.
+
+    `exclude_case` keeps a case out of its own answer.
+    """
     watch = watch or Stopwatch()
     query = views_join(vectors)
-    library = library_current()
     allowed = filters.image_ids() if filters else None
     exclude = None
     if exclude_case is not None:
@@ -116,11 +121,14 @@ def vectors_search(
 
 
 def cases_nearest(
-    query: np.ndarray, *, top_k: int, filters: SearchFilters | None = None
+    query: np.ndarray, library: Library, *, top_k: int, filters: SearchFilters | None = None
 ) -> tuple[Neighbours, list[Match]]:
-    """The cases with the pictures nearest to a float32 (d,) unit vector, with no opinion on the category."""
+    """The cases with the pictures nearest to a float32 (d,) unit vector of the library's space.
+
+    With no opinion on the category.
+    """
     allowed = filters.image_ids() if filters else None
-    return _distinct_cases(library_current(), query, top_k, exclude=None, allowed=allowed)
+    return _distinct_cases(library, query, top_k, exclude=None, allowed=allowed)
 
 
 def views_join(vectors: np.ndarray) -> np.ndarray:

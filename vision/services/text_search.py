@@ -1,7 +1,6 @@
 """Past cases found by words, where the backbone has one space for pictures and for text."""
 
 from dataclasses import dataclass, field
-from functools import cache as memoize
 from functools import lru_cache
 from threading import Lock
 
@@ -10,11 +9,13 @@ from django.conf import settings
 
 from cases.services.stopwatch import Stopwatch
 from vision.engine.backbones import WeightsError, get_backbone
-from vision.engine.checkpoints import sha256_of
 from vision.engine.clip import MOST_CHARACTERS, TextEncoder
-from vision.engine.weight_files import find_weights
-from vision.services.embedding import embedder
+from vision.models import EmbeddingSpace
+from vision.services.embedding import vectors_project
+from vision.services.library import library_current
 from vision.services.search import Match, SearchFilters, cases_nearest
+from vision.services.spaces import space_active
+from vision.services.weights import weights_of
 
 _building = Lock()
 
@@ -43,21 +44,23 @@ class TextSearchResult:
 
 
 def text_understood() -> bool:
-    """Whether the configured backbone understands words. Costs nothing."""
-    return get_backbone(settings.BACKBONE).understands_text
+    """Whether the network of the active space understands words. Costs one query."""
+    space = space_active()
+    return get_backbone(space.backbone if space else settings.BACKBONE).understands_text
 
 
-def text_embed(text: str) -> np.ndarray:
-    """The vector of words in the active space: float32 (d,), unit length. Raises NoTextSide."""
-    if not text_understood():
+def text_embed(text: str, space: EmbeddingSpace) -> np.ndarray:
+    """The vector of words in a space: float32 (d,), unit length. Raises NoTextSide."""
+    if not get_backbone(space.backbone).understands_text:
         raise NoTextSide(
-            f"The backbone in use, {settings.BACKBONE}, has no text side: words can be searched for with a "
+            f"The backbone in use, {space.backbone}, has no text side: words can be searched for with a "
             "backbone of CLIP, such as clip_vit_b_32 (see docs/backbones.md)."
         )
     try:
-        return _embed(_text_encoder(), text[:MOST_CHARACTERS])
+        vector = _embed(_text_encoder(space.backbone, space.weights_sha256), text[:MOST_CHARACTERS])
     except WeightsError as error:
         raise NoTextSide(str(error)) from error
+    return vectors_project(space, vector[None])[0]
 
 
 def text_search(text: str, *, top_k: int = 10, filters: SearchFilters | None = None) -> TextSearchResult:
@@ -66,9 +69,10 @@ def text_search(text: str, *, top_k: int = 10, filters: SearchFilters | None = N
     Raises NoTextSide when the active space does not understand words.
     """
     watch = Stopwatch()
-    vector = text_embed(text)
+    library = library_current()
+    vector = text_embed(text, library.space)
     watch.lap("embed")
-    neighbours, matches = cases_nearest(vector, top_k=top_k, filters=filters)
+    neighbours, matches = cases_nearest(vector, library, top_k=top_k, filters=filters)
     watch.lap("search")
     return TextSearchResult(text, matches, neighbours.library_size, neighbours.watermark, watch.timings)
 
@@ -79,15 +83,12 @@ def _embed(encoder: TextEncoder, text: str) -> np.ndarray:
     return encoder.encode([text])[0]
 
 
-def _text_encoder() -> TextEncoder:
+def _text_encoder(backbone: str, weights_sha256: str) -> TextEncoder:
     with _building:
-        return _build_text_encoder()
+        return _build_text_encoder(backbone, weights_sha256)
 
 
-@memoize
-def _build_text_encoder() -> TextEncoder:
-    weights = find_weights(settings.BACKBONE, settings.FAULTDIAG_DATA)
+@lru_cache(maxsize=1)
+def _build_text_encoder(backbone: str, weights_sha256: str) -> TextEncoder:
     # Words and pictures meet only in the space of one and the same file.
-    if sha256_of(weights) != embedder().space.weights_sha256:
-        raise WeightsError(f"{weights} was replaced while the server runs: start it again.")
-    return TextEncoder(settings.BACKBONE, weights)
+    return TextEncoder(backbone, weights_of(backbone, weights_sha256))

@@ -1,0 +1,54 @@
+"""What an adaptation learns from, and what it is judged by."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from cases.models import CaseImage
+from vision.engine.adaptation_gate import groups_join_alike, held_out_split
+from vision.models import Embedding, EmbeddingSpace
+from vision.services.embedding import vectors_unpack
+
+
+class AdaptationRefused(Exception):
+    """Why no adaptation is started or kept, as a sentence."""
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """What an adaptation learns from: ids, network vectors (n, d), category ids and groups, all (n, ...)."""
+
+    image_ids: np.ndarray
+    vectors: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for part in (self.image_ids, self.vectors, self.labels):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+def labelled_vectors(network: EmbeddingSpace) -> LabelledVectors:
+    """All labelled images with a vector of the network; groups join cases and near-duplicates."""
+    rows = list(
+        Embedding.objects.filter(space=network, image__in=CaseImage.objects.diagnostic().labelled())
+        .order_by("image_id")
+        .values_list("image_id", "image__confirmed_category", "image__case", "vector")
+    )
+    ids, labels, cases = (np.array([row[column] for row in rows], dtype=np.int64) for column in range(3))
+    vectors = vectors_unpack([row[3] for row in rows], network.dimension)
+    groups = groups_join_alike(vectors, cases) if rows else cases
+    return LabelledVectors(ids, vectors, labels, groups)
+
+
+def data_split(data: LabelledVectors) -> tuple[np.ndarray, np.ndarray]:
+    """Positions to learn from and positions of the held-out cases. Raises AdaptationRefused."""
+    try:
+        return held_out_split(data.labels, data.groups)
+    except ValueError as error:
+        raise AdaptationRefused(
+            "The confirmed pictures are too much alike to hold some out: there is nothing to judge by."
+        ) from error
