@@ -15,7 +15,7 @@ def use_backbone(settings):
     from vision.services import embedding, text_search
 
     def forget():
-        embedding._build_embedder.cache_clear()
+        embedding._embedders.clear()
         text_search._build_text_encoder.cache_clear()
 
     def use(name: str, data: Path) -> None:

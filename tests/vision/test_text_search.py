@@ -5,7 +5,7 @@ import pytest
 from django.urls import reverse
 
 from tests import factories
-from vision.services.embedding import pending_embed
+from vision.services.embedding import pending_embed, space_current
 from vision.services.library import library_current
 from vision.services.search import SearchFilters
 from vision.services.text_search import NoTextSide, text_embed, text_search
@@ -39,7 +39,7 @@ def engineer(client):
 @pytest.mark.slow
 class TestWithClip:
     def test_cases_come_in_the_order_of_their_best_picture(self, cases):
-        vector = text_embed(WORDS)
+        vector = text_embed(WORDS, space_current())
         assert vector.shape == (512,)
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
         ids, vectors = library_current().vectors()
@@ -57,7 +57,8 @@ class TestWithClip:
         assert {match.case for match in found} == set(cases[:2])
 
     def test_other_words_are_another_query(self, clip):
-        assert text_embed(WORDS) @ text_embed("long bright scratch") < 0.999
+        space = space_current()
+        assert text_embed(WORDS, space) @ text_embed("long bright scratch", space) < 0.999
 
     def test_the_page_shows_match_cards_without_figures(self, engineer, cases):
         page = engineer.get(reverse("text-search"))
@@ -98,16 +99,6 @@ class TestWithClip:
         answer = engineer.get(reverse("text-search"), sent)
         assert sentence in answer.content.decode()
         assert "result" not in answer.context
-
-    def test_a_file_replaced_meanwhile_asks_for_a_restart(self, clip, settings, tmp_path):
-        from vision.services.embedding import embedder
-
-        embedder()
-        (tmp_path / "weights").mkdir()
-        (tmp_path / "weights" / "clip_vit_b_32.safetensors").write_bytes(b"another")
-        settings.FAULTDIAG_DATA = tmp_path
-        with pytest.raises(NoTextSide, match="start it again"):
-            text_embed(WORDS)
 
 
 class TestWithoutTextSide:
