@@ -17,8 +17,10 @@ STAGE_BLOCKS = (1, 1, 2, 1)
 #: Numbers that all stages are pooled to: mean and standard deviation of every channel.
 POOLED = 2 * sum(STAGE_CHANNELS)
 #: Numbers in an embedding that come from each stage, and all of them.
-STAGE_DIMENSIONS = (48, 96, 160, 208)
+STAGE_DIMENSIONS = (32, 64, 192, 224)
 FAULTNET_DIMENSION = sum(STAGE_DIMENSIONS)
+#: Share of each stage in an embedding, as a length. The first sees a few pixels: grain and noise, mostly.
+STAGE_SHARES = (0.5, 1.0, 1.0, 1.0)
 #: Luma (ITU-R BT.601) and two differences of colour, from red, green and blue.
 _OPPONENT = ((0.299, 0.587, 0.114), (1.0, -0.5, -0.5), (0.0, 1.0, -1.0))
 
@@ -107,7 +109,7 @@ def pooled(maps: list[Tensor]) -> Tensor:
 class FaultNetEmbedding(nn.Module):
     """Pictures to vectors: takes what FaultNet takes, returns (n, 512) float32 of unit length.
 
-    Every stage has the same share of a vector, so fine texture counts as much as coarse shape.
+    Each stage has a fixed share of a vector, so fine texture counts as much as coarse shape.
     """
 
     def __init__(self, network: FaultNet) -> None:
@@ -116,5 +118,9 @@ class FaultNetEmbedding(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         projected = self.network.projection(pooled(self.network(pictures)))
-        blocks = [functional.normalize(block, dim=1) for block in projected.split(STAGE_DIMENSIONS, dim=1)]
-        return functional.normalize(torch.cat(blocks, dim=1), dim=1)
+        blocks = projected.split(STAGE_DIMENSIONS, dim=1)
+        weighed = [
+            share * functional.normalize(block, dim=1)
+            for share, block in zip(STAGE_SHARES, blocks, strict=True)
+        ]
+        return functional.normalize(torch.cat(weighed, dim=1), dim=1)

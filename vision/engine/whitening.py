@@ -13,7 +13,7 @@ from scipy.linalg import eigh
 #: Share of the mean variance that is added to every direction within scenes: what few samples can't tell.
 SHRINKAGE = 0.05
 #: Exponent that evens out the spread between directions: 0 keeps it, 0.5 makes all of them equal.
-EVENING = 0.25
+EVENING = 0.4
 
 
 def scene_projection(
