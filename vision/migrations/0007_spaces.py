@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('arrays', models.BinaryField(help_text='The projection, in the safetensors format; empty for a network.')),
                 ('sha256', models.CharField(help_text="Of the arrays, or of the network's weight file.", max_length=64)),
                 ('data_sha256', models.CharField(help_text='Of the images, vectors and labels that it knew.', max_length=64)),
-                ('learned_from', models.JSONField(default=list, help_text='Ids of the images that it was fitted to.')),
+                ('learned_from', models.JSONField(default=list, help_text='Ids of the labelled images that it was fitted to.')),
                 ('held_out', models.JSONField(default=list, help_text='Ids of the labelled images that it was judged by and never fitted to.')),
                 ('passed', models.BooleanField(help_text='It beat the space that it was compared with.')),
                 ('reason', models.TextField(help_text='The verdict, as a sentence.')),
