@@ -24,8 +24,14 @@ from vision.services.adaptation import (
     adaptation_start,
     adaptation_undo,
 )
-from vision.services.embedding import space_current, vectors_pack
-from vision.services.spaces import BUILD_KIND
+from vision.services.embedding import (
+    space_current,
+    space_embed,
+    vectors_pack,
+    vectors_project,
+    vectors_unpack,
+)
+from vision.services.spaces import BUILD_KIND, space_activate
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +124,28 @@ def test_the_judges_are_cases_that_it_never_saw(space):
     cases = CaseImage.objects.filter(pk__in=held_out).values_list("case", flat=True)
     assert held_out == set(CaseImage.objects.filter(case__in=cases).values_list("pk", flat=True))
     assert len(held_out) < CaseImage.objects.count() / 2
+
+
+def test_nothing_that_the_active_space_learned_from_judges_it_later(space):
+    library(space, speaks=True)
+    first = run()
+    assert set(first.learned_from) | set(first.held_out) == set(
+        CaseImage.objects.values_list("pk", flat=True)
+    )
+    built = first.spaces.get()
+    rows = Embedding.objects.filter(space=space)
+    for row in rows:
+        vector = vectors_project(built, vectors_unpack([row.vector], DIMENSION))
+        Embedding.objects.create(image=row.image, space=built, vector=vectors_pack(vector)[0])
+    assert space_activate(built)
+    library(space, speaks=True, categories=1)
+    for image in CaseImage.objects.exclude(embeddings__space=built):
+        space_embed(built, [image.pk])
+    Job.objects.update(state=Job.State.DONE)
+    second = run()
+    assert second.compared_with == built
+    assert not set(second.held_out) & set(first.learned_from)
+    assert set(second.held_out) > set(first.held_out)
 
 
 def test_a_record_never_changes(space):

@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
                 ('arrays', models.BinaryField(help_text='The projection, in the safetensors format; empty for a network.')),
                 ('sha256', models.CharField(help_text="Of the arrays, or of the network's weight file.", max_length=64)),
                 ('data_sha256', models.CharField(help_text='Of the images, vectors and labels that it knew.', max_length=64)),
+                ('learned_from', models.JSONField(default=list, help_text='Ids of the labelled images that it was fitted to.')),
                 ('held_out', models.JSONField(default=list, help_text='Ids of the labelled images that it was judged by and never fitted to.')),
                 ('passed', models.BooleanField(help_text='It beat the space that it was compared with.')),
                 ('reason', models.TextField(help_text='The verdict, as a sentence.')),
@@ -95,7 +96,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='adaptation',
-            trigger=pgtrigger.compiler.Trigger(name='adaptation_immutable', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."arrays" IS DISTINCT FROM (NEW."arrays") OR OLD."compared_with_id" IS DISTINCT FROM (NEW."compared_with_id") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."data_sha256" IS DISTINCT FROM (NEW."data_sha256") OR OLD."held_out" IS DISTINCT FROM (NEW."held_out") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."measures" IS DISTINCT FROM (NEW."measures") OR OLD."method" IS DISTINCT FROM (NEW."method") OR OLD."parameters" IS DISTINCT FROM (NEW."parameters") OR OLD."passed" IS DISTINCT FROM (NEW."passed") OR OLD."reason" IS DISTINCT FROM (NEW."reason") OR OLD."sha256" IS DISTINCT FROM (NEW."sha256"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='7b90ff3d3088a4c8c51048f6280bfc0871b2a3d1', operation='UPDATE', pgid='pgtrigger_adaptation_immutable_dce69', table='vision_adaptation', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='adaptation_immutable', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."arrays" IS DISTINCT FROM (NEW."arrays") OR OLD."compared_with_id" IS DISTINCT FROM (NEW."compared_with_id") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."data_sha256" IS DISTINCT FROM (NEW."data_sha256") OR OLD."held_out" IS DISTINCT FROM (NEW."held_out") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."learned_from" IS DISTINCT FROM (NEW."learned_from") OR OLD."measures" IS DISTINCT FROM (NEW."measures") OR OLD."method" IS DISTINCT FROM (NEW."method") OR OLD."parameters" IS DISTINCT FROM (NEW."parameters") OR OLD."passed" IS DISTINCT FROM (NEW."passed") OR OLD."reason" IS DISTINCT FROM (NEW."reason") OR OLD."sha256" IS DISTINCT FROM (NEW."sha256"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='3e8c4f96e9fe278d120835ca95377e1c7c1f62d0', operation='UPDATE', pgid='pgtrigger_adaptation_immutable_dce69', table='vision_adaptation', when='BEFORE')),
         ),
         migrations.RunPython(grant, revoke),
     ]

@@ -20,6 +20,9 @@ class Adaptation(models.Model):
     arrays = models.BinaryField(help_text="The projection, in the safetensors format; empty for a network.")
     sha256 = models.CharField(max_length=64, help_text="Of the arrays, or of the network's weight file.")
     data_sha256 = models.CharField(max_length=64, help_text="Of the images, vectors and labels that it knew.")
+    learned_from = models.JSONField(
+        default=list, help_text="Ids of the labelled images that it was fitted to."
+    )
     held_out = models.JSONField(
         default=list, help_text="Ids of the labelled images that it was judged by and never fitted to."
     )

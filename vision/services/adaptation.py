@@ -112,7 +112,7 @@ def adaptation_run(progress: JobProgress) -> Adaptation | None:
 
 def _projection_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adaptation:
     data = labelled_vectors(active.network)
-    train, test = data_split(data)
+    train, test = data_split(data, active)
     progress.start(100, "Learning from the labels", done=5)
     fitted = _fit(data, train, lambda done, total: progress.advance(5 + 80 * done // total))
     progress.advance(90, "Judging by held-out cases")
@@ -129,6 +129,7 @@ def _projection_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adapta
             arrays=stored if verdict.passed else b"",
             sha256=hashlib.sha256(stored).hexdigest(),
             data_sha256=data.sha256(),
+            learned_from=data.image_ids[train].tolist(),
             held_out=data.image_ids[test].tolist(),
         )
         if made.passed:
@@ -155,6 +156,7 @@ def _network_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adaptatio
             arrays=b"",
             sha256=tuned.space.weights_sha256,
             data_sha256=tuned.data_sha256,
+            learned_from=tuned.learned_from,
             held_out=tuned.held_out,
         )
         if made.passed:
@@ -194,7 +196,7 @@ def adaptation_preview(watch=None) -> GateVerdict:
         raise AdaptationRefused(" ".join(offer.missing))
     active = space_current()
     data = labelled_vectors(active.network)
-    train, test = data_split(data)
+    train, test = data_split(data, active)
     return _judge(active, data, test, _fit(data, train, watch))
 
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from cases.models import CaseImage
 from vision.engine.adaptation_gate import groups_join_alike, held_out_split
-from vision.models import Embedding, EmbeddingSpace
+from vision.models import Adaptation, Embedding, EmbeddingSpace
 from vision.services.embedding import vectors_unpack
+
+_TOO_ALIKE = "The confirmed pictures are too much alike to hold some out: there is nothing to judge by."
 
 
 class AdaptationRefused(Exception):
@@ -44,11 +46,33 @@ def labelled_vectors(network: EmbeddingSpace) -> LabelledVectors:
     return LabelledVectors(ids, vectors, labels, groups)
 
 
-def data_split(data: LabelledVectors) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to learn from and positions of the held-out cases. Raises AdaptationRefused."""
+def data_split(data: LabelledVectors, active: EmbeddingSpace) -> tuple[np.ndarray, np.ndarray]:
+    """Positions to learn from and positions of the held-out cases. Raises AdaptationRefused.
+
+    What the active space was fitted to, in however many steps, never judges it: it would be flattered. What
+    was held out then is held out again; of the cases that came in since, a third.
+    """
     try:
-        return held_out_split(data.labels, data.groups)
+        _, drawn = held_out_split(data.labels, data.groups)
     except ValueError as error:
-        raise AdaptationRefused(
-            "The confirmed pictures are too much alike to hold some out: there is nothing to judge by."
-        ) from error
+        raise AdaptationRefused(_TOO_ALIKE) from error
+    learned, judged = _earlier(active)
+    test = np.zeros(len(data.labels), bool)
+    test[drawn] = True
+    test |= np.isin(data.groups, data.groups[np.isin(data.image_ids, judged)])
+    test &= ~np.isin(data.groups, data.groups[np.isin(data.image_ids, learned)])
+    if test.all() or not test.any():
+        raise AdaptationRefused(_TOO_ALIKE)
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def _earlier(space: EmbeddingSpace | None) -> tuple[list[int], list[int]]:
+    """Image ids that a space was fitted to, and those that judged it, along all its parents."""
+    learned, judged = [], []
+    while space:
+        known = Adaptation.objects.filter(pk=space.adaptation_id).values_list("learned_from", "held_out")
+        for fitted, held_out in known:
+            learned += fitted
+            judged += held_out
+        space = space.parent
+    return learned, judged

@@ -35,6 +35,7 @@ class TunedNetwork:
     vectors_before: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
+    learned_from: list[int]
     held_out: list[int]
     data_sha256: str
     parameters: dict
@@ -86,7 +87,7 @@ def _data(workplace: Path, active: EmbeddingSpace) -> dict:
     if file.is_file():
         return json.loads(file.read_text())
     data = labelled_vectors(active.network)
-    train, test = data_split(data)
+    train, test = data_split(data, active)
     settled = {
         "train": data.image_ids[train].tolist(),
         "labels": data.labels[train].tolist(),
@@ -126,6 +127,7 @@ def _judged(progress, active, data, plan, made, path, workplace) -> TunedNetwork
         vectors_before=np.concatenate(before),
         labels=np.array(data["test_labels"])[present],
         groups=np.array(data["test_groups"])[present],
+        learned_from=data["train"],
         held_out=[data["test"][place] for place in present],
         data_sha256=data["sha256"],
         parameters={"minutes": plan.minutes, "learning_rate": plan.learning_rate},
