@@ -66,7 +66,7 @@ class FaultNet(nn.Module):
         super().__init__()
         first = STAGE_CHANNELS[0]
         # Colour apart from brightness: in a grey picture the last two are zero, and nothing else changes.
-        self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None], persistent=False)
+        self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
         self.stem = nn.Sequential(
             nn.Conv2d(3, first // 2, 5, 2, 2, bias=False),
             nn.BatchNorm2d(first // 2),

@@ -76,6 +76,16 @@ def test_what_is_pooled_are_mean_and_deviation_with_equal_shares_of_each_stage()
     )
 
 
+def test_weights_leave_nothing_of_the_network_undefined(shipped):
+    """A network is built without memory and filled from the file: whatever the file lacks would be garbage."""
+    fresh = FaultNet()
+    fresh.load_state_dict(shipped.network.state_dict())
+    picture = torch.rand(1, 3, 96, 96)
+    with torch.inference_mode():
+        for loaded, expected in zip(shipped.network(picture), fresh.eval()(picture), strict=True):
+            torch.testing.assert_close(loaded, expected)
+
+
 def test_a_uniform_picture_gives_a_finite_embedding(shipped):
     assert np.all(np.isfinite(embed(shipped, np.full((1, 128, 128), 77, np.uint8))))
 
