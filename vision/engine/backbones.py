@@ -198,8 +198,8 @@ _SPECS = (
         name="faultnet",
         title="FaultNet (trained on drawn faults, ships with the product)",
         dimension=512,
-        # Trained on 96 to 128 px, but fully convolutional: at 224 px small faults keep more of their pixels.
-        input_size=224,
+        # Trained on 96 to 128 px, but fully convolutional: at 256 px small faults keep more of their pixels.
+        input_size=256,
         channels=3,
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
