@@ -97,7 +97,7 @@ def test_a_version_carries_its_data_and_measures(space, clouds):
     assert "held-out images" in again.reason
     first.refresh_from_db()
     assert (first.state, again.state) == ("retired", "active")
-    category, images = next(iter(clouds.items()))
+    images = next(iter(clouds.values()))
     images_label(images[:1], verdict="unknown")
     assert classifier_fit(Library(space)).data_hash != first.data_hash
 
