@@ -9,7 +9,7 @@ from cases.services.labels import images_label
 from tests.cases.test_intake import picture
 from tests.vision.test_library import embedded_image, vector
 from vision.models import ClassifierVersion, Embedding, EmbeddingSpace
-from vision.services.classification import neighbours_classify
+from vision.services.classification import views_classify
 from vision.services.classifiers import classifier_fit, classifier_keep
 from vision.services.embedding import vectors_pack
 from vision.services.library import Library
@@ -26,7 +26,7 @@ def space():
 
 def fits_asked_for(library, capture) -> int:
     with capture() as sent:
-        neighbours_classify(library, vector(1), library.search(vector(1), 3))
+        views_classify(library, vector(1)[None], [library.search(vector(1), 3)])
     return len(sent)
 
 
@@ -49,7 +49,7 @@ def test_parameters_of_one_metric_do_not_serve_the_other(space, settings):
     first = classifier_fit(Library(space))
     settings.METRIC = "cosine"
     library = Library(space)
-    answer = neighbours_classify(library, vector(1), library.search(vector(1), 3))
+    answer = views_classify(library, vector(1)[None], [library.search(vector(1), 3)])
     assert answer.classifier != str(first)
 
 
@@ -114,7 +114,7 @@ def test_what_is_worse_on_the_same_held_out_cases_is_refused(space, clouds, capl
     assert not bytes(worse.arrays)
     assert worse.reason in caplog.text
     library = Library(space)
-    answer = neighbours_classify(library, vector(1), library.search(vector(1), 3))
+    answer = views_classify(library, vector(1)[None], [library.search(vector(1), 3)])
     assert answer.classifier == str(good)
     # The refused data is not fitted again and again.
     assert ClassifierVersion.objects.count() == 2

@@ -31,6 +31,24 @@ class Prediction:
     novelty_score: np.ndarray  # (m,) float64, higher for more unknown
 
 
+def join_views(views: Prediction, coverage: float) -> Prediction:
+    """One prediction (1 row) for one thing from those of its m views.
+
+    The views are judged first and joined then: the mean of their vectors lies nearer to everything known than
+    any of them, so it hides what is new. Probabilities, p-values of the categories and novelty scores are
+    averaged, and the p-value of the novelty geometrically, as the scores are logarithms.
+    """
+    typicality = views.typicality.mean(axis=0, keepdims=True)
+    novelty_p = np.exp(np.log(np.maximum(views.novelty_p, 1e-300)).mean(keepdims=True))
+    return Prediction(
+        views.probabilities.mean(axis=0, keepdims=True),
+        typicality,
+        typicality > 1 - coverage,
+        novelty_p,
+        views.novelty_score.mean(keepdims=True),
+    )
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """What cross-validation by group said of m images of the library that it could judge."""
@@ -129,7 +147,8 @@ class FaultClassifier:
         """Judge (m, d) unit vectors by their (m, k) nearest images of this moment, nearest first.
 
         Places without a neighbour hold -inf; their labels are ignored. A category that came after the fit is
-        judged by the votes alone. Raises ValueError for a label that neither `fit` nor `with_counts` named.
+        judged by the nearest images alone. Raises ValueError for a label that neither `fit` nor `with_counts`
+        named.
         """
         if not hasattr(self, "classes_"):
             raise ValueError("The classifier knows no library yet. Call fit first.")

@@ -1,11 +1,13 @@
 """What the neighbours of a picture and the classifier say about its category."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from django.conf import settings
 
 from cases.models import CaseImage, FaultCategory
+from vision.engine.classifier import join_views
 from vision.engine.outcome import Outcome, Thresholds, decide
 from vision.services.classifiers import category_counts, classifier_current
 from vision.services.library import Library, Neighbours
@@ -46,8 +48,11 @@ class Classification:
         return [entry.category for entry in self.categories if entry.in_set]
 
 
-def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbours) -> Classification:
-    """Classify a float32 (d,) query by its neighbours and the labels that they have at this moment."""
+def views_classify(library: Library, views: np.ndarray, neighbours: Sequence[Neighbours]) -> Classification:
+    """Classify float32 (views, d) pictures of one thing by the neighbours of each.
+
+    The labels are those that the neighbours have at this moment. Several views give one verdict.
+    """
     counts = category_counts(library)
     version, classifier = classifier_current(library, counts)
     thresholds = Thresholds(
@@ -56,10 +61,10 @@ def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbo
         min_probability=settings.CONFIDENT_PROBABILITY,
         min_cases=settings.CONFIDENT_CASES,
     )
-    similarities, labels = _voters(neighbours, counts)
     entries, novelty_p = [], None
-    if len(labels):
-        prediction = classifier.predict(query[None], similarities[None], labels[None])
+    similarities, labels = _voters(neighbours, counts)
+    if np.isfinite(similarities).any():
+        prediction = join_views(classifier.predict(views, similarities, labels), settings.COVERAGE)
         novelty_p = float(prediction.novelty_p[0])
         categories = FaultCategory.objects.in_bulk(list(counts))
         entries = [
@@ -93,16 +98,16 @@ def neighbours_classify(library: Library, query: np.ndarray, neighbours: Neighbo
     )
 
 
-def _voters(neighbours: Neighbours, counts) -> tuple[np.ndarray, np.ndarray]:
-    """Similarities (k,) and category ids (k,) of the neighbours that are labelled at this moment."""
-    found = CaseImage.objects.labelled().filter(pk__in=neighbours.image_ids.tolist())
-    known = dict(found.values_list("pk", "confirmed_category_id"))
-    voters = [
-        (similarity, known[image_id])
-        for image_id, similarity in zip(
-            neighbours.image_ids.tolist(), neighbours.similarities.tolist(), strict=True
-        )
-        if known.get(image_id) in counts
-    ]
-    similarities = np.array([similarity for similarity, _ in voters], np.float64)
-    return similarities, np.array([category_id for _, category_id in voters], np.int64)
+def _voters(neighbours: Sequence[Neighbours], counts) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities and category ids (views, k) of the neighbours that are labelled at this moment."""
+    ids = {image_id for each in neighbours for image_id in each.image_ids.tolist()}
+    found = CaseImage.objects.labelled().filter(pk__in=ids).values_list("pk", "confirmed_category_id")
+    known = {image_id: category_id for image_id, category_id in found if category_id in counts}
+    width = max((len(each.image_ids) for each in neighbours), default=0)
+    similarities = np.full((len(neighbours), width), -np.inf)
+    labels = np.full((len(neighbours), width), -1, np.int64)
+    for row, each in enumerate(neighbours):
+        labelled = [place for place, image_id in enumerate(each.image_ids.tolist()) if image_id in known]
+        similarities[row, : len(labelled)] = each.similarities[labelled]
+        labels[row, : len(labelled)] = [known[image_id] for image_id in each.image_ids[labelled].tolist()]
+    return similarities, labels

@@ -12,7 +12,7 @@ from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, 
 from cases.services.intake import Picture, pictures_check
 from cases.services.stopwatch import Stopwatch
 from vision.engine.images import load_image
-from vision.services.classification import Classification, neighbours_classify
+from vision.services.classification import Classification, views_classify
 from vision.services.embedding import embedder_for, pictures_embed
 from vision.services.library import Library, Neighbours, library_current
 
@@ -108,8 +108,14 @@ def vectors_search(
     if exclude_case is not None:
         exclude = np.fromiter(exclude_case.images.values_list("pk", flat=True), dtype=np.int64)
     neighbours, matches = _distinct_cases(library, query, top_k, exclude=exclude, allowed=allowed)
+    # Similar cases are those of all views together, but what is new may show in one of them only.
+    of_each = [neighbours]
+    if len(vectors) > 1:
+        of_each = [
+            library.search(view, settings.NEIGHBOURS, exclude=exclude, allowed=allowed) for view in vectors
+        ]
     watch.lap("search")
-    classification = neighbours_classify(library, query, neighbours)
+    classification = views_classify(library, vectors, of_each)
     watch.lap("classify")
     return SearchResult(
         matches=matches,

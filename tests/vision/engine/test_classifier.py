@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vision.engine.calibration import expected_calibration_error
-from vision.engine.classifier import FaultClassifier, classify_with
+from vision.engine.classifier import FaultClassifier, classify_with, join_views
 
 DIMENSION = 12
 CENTRES = np.random.default_rng(99).normal(size=(6, DIMENSION))
@@ -76,6 +76,18 @@ def test_what_belongs_to_no_category_is_unknown():
     new = unit(CENTRES[5] + 0.15 * np.random.default_rng(2).normal(size=(60, DIMENSION)))
     assert (classify_with(classifier, vectors, labels, new).novelty_p < 0.02).mean() > 0.95
     assert (classify_with(classifier, vectors, labels, known).novelty_p < 0.02).mean() < 0.06
+
+
+def test_one_new_view_is_not_hidden_by_a_known_one():
+    vectors, labels = clouds([60] * 5)
+    classifier = FaultClassifier().fit(vectors, labels)
+    new = unit(CENTRES[5] + 0.1 * np.random.default_rng(2).normal(size=(1, DIMENSION)))
+    known, _ = clouds([1], seed=1)
+    alone = classify_with(classifier, vectors, labels, known)
+    joined = join_views(classify_with(classifier, vectors, labels, np.concatenate([known, new])), 0.95)
+    assert joined.probabilities.shape == joined.sets.shape == (1, 5)
+    np.testing.assert_allclose(joined.probabilities.sum(), 1)
+    assert joined.novelty_p[0] < 0.02 < alone.novelty_p[0]
 
 
 def test_a_category_that_came_after_the_fit_is_named_at_once():

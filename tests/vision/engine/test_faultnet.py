@@ -77,7 +77,7 @@ def test_what_is_pooled_are_mean_and_deviation_with_equal_shares_of_each_stage()
 
 
 def test_weights_leave_nothing_of_the_network_undefined(shipped):
-    """A network is built without memory and filled from the file: whatever the file lacks would be garbage."""
+    """A network is built without memory and filled from the file: what the file lacks would be garbage."""
     fresh = FaultNet()
     fresh.load_state_dict(shipped.network.state_dict())
     picture = torch.rand(1, 3, 96, 96)
