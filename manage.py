@@ -40,6 +40,8 @@ def _needs_services(arguments: list[str]) -> bool:
     command = arguments[1] if len(arguments) > 1 else "help"
     if command == "check" and "--database" in arguments:
         return True
+    if command == "measure" and "--library" not in arguments:
+        return False
     return command not in WITHOUT_SERVICES and not {"-h", "--help", "--version"} & set(arguments[1:])
 
 

@@ -67,6 +67,18 @@ def test_noise_has_no_duplicates_and_an_empty_library_no_groups():
     assert near_duplicate_groups([]).tolist() == []
 
 
+def test_an_equal_hash_alone_joins_nothing():
+    blotches = np.random.default_rng(9).integers(40, 220, (8, 8), np.uint8)
+    layout = np.asarray(Image.fromarray(blotches).resize((128, 128), Image.Resampling.BICUBIC), float)
+    surfaces = [
+        np.clip(layout + np.random.default_rng(seed).normal(0, 5, layout.shape), 0, 255).astype(np.uint8)
+        for seed in range(2)
+    ]
+    prints = [fingerprint(Image.fromarray(surface)) for surface in surfaces]
+    assert np.bitwise_count(prints[0].hashes[0] ^ prints[1].hashes[0]) <= 10
+    assert near_duplicate_groups(prints).tolist() == [0, 1]
+
+
 def test_the_eight_hashes_are_those_of_the_eight_variants(gears):
     grey = np.asarray(gears[0].convert("L"))
     hashes = variant_hashes(grey)
