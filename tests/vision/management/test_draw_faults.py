@@ -1,22 +1,24 @@
 """Drawn pictures in folders that the other commands take, and a sheet that can be read."""
 
+from io import BytesIO
+
 import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from vision.services.measurement import folder_pictures
+from vision.services.measurement.pictures import folder_sources
 
 
 def test_a_folder_of_each_kind_is_drawn_and_can_be_measured(tmp_path):
     arguments = ["--kinds", "scratch", "none", "--materials", "steel_sheet", "leather_panel"]
     for name in ("one", "again"):
         call_command("draw_faults", str(tmp_path / name), *arguments, "--number", "3", "--size", "64")
-    drawn = folder_pictures(tmp_path / "one")
-    assert drawn.labels.tolist() == ["none"] * 3 + ["scratch"] * 3
-    assert len(set(drawn.digests)) == 6
-    assert drawn.digests.tolist() == folder_pictures(tmp_path / "again").digests.tolist()
-    assert {picture().size for picture in drawn.reads} == {(64, 64)}
-    assert not drawn.unreadable
+    drawn = folder_sources(tmp_path / "one")
+    assert [source.label for source in drawn] == ["none"] * 3 + ["scratch"] * 3
+    files = [source.read() for source in drawn]
+    assert len(set(files)) == 6
+    assert files == [source.read() for source in folder_sources(tmp_path / "again")]
+    assert {Image.open(BytesIO(file)).size for file in files} == {(64, 64)}
 
 
 def test_other_seeds_draw_other_pictures(tmp_path):
