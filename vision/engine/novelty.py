@@ -22,9 +22,9 @@ _POINTS = 200
 #: Distances under which images are the same but for rounding, and so excesses over the usual.
 _LEAST_DISTANCE = 1e-3
 _LEAST_EXCESS = 0.01
-#: How many times the surprise of the distance that of the angle may be: whatever the angle, a picture that lies
+#: How many times the surprise of the distance that of the angle may be, because whatever the angle, a picture
 #: right beside a confirmed image is not new.
-_ANGLE_OVER_NEAR = 3
+_ANGLE_OVER_NEAR = 10
 #: Surprise of a picture that has nothing to be compared with.
 NOTHING_NEAR = 690.0
 
