@@ -22,6 +22,9 @@ _POINTS = 200
 #: Distances under which images are the same but for rounding, and so excesses over the usual.
 _LEAST_DISTANCE = 1e-3
 _LEAST_EXCESS = 0.01
+#: How many times the surprise of the distance that of the angle may be, because whatever the angle, a picture
+#: right beside a confirmed image is not new.
+_ANGLE_OVER_NEAR = 10
 #: Surprise of a picture that has nothing to be compared with.
 NOTHING_NEAR = 690.0
 
@@ -162,7 +165,8 @@ class Novelty:
         near = self.near_(distance_of(nearest, self.metric) / usual)
         if angles is None:
             return near
-        return np.where(neighbours >= 0, (near + self.angle_(angles)) / 2, near)
+        angle = np.minimum(self.angle_(angles), _ANGLE_OVER_NEAR * near + 1)
+        return np.where(neighbours >= 0, (near + angle) / 2, near)
 
     def numbers(self) -> dict:
         """As plain numbers for JSON; `restore` takes them back."""

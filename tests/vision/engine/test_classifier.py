@@ -78,6 +78,16 @@ def test_what_belongs_to_no_category_is_unknown():
     assert (classify_with(classifier, vectors, labels, known).novelty_p < 0.02).mean() < 0.06
 
 
+def test_a_copy_of_a_confirmed_image_is_never_unknown():
+    rng = np.random.default_rng(0)
+    centres = unit(rng.normal(size=(3, 200)))  # few images of many dimensions: noise points anywhere
+    labels = np.repeat([1, 2, 3], 8)
+    vectors = unit(centres[labels - 1] + 0.02 * rng.normal(size=(24, 200)))
+    copies = unit(vectors + 0.01 * rng.normal(size=vectors.shape))
+    classifier = FaultClassifier().fit(vectors, labels)
+    assert (classify_with(classifier, vectors, labels, copies).novelty_p > 0.02).all()
+
+
 def test_one_new_view_is_not_hidden_by_a_known_one():
     vectors, labels = clouds([60] * 5)
     classifier = FaultClassifier().fit(vectors, labels)
