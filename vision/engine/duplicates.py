@@ -22,8 +22,9 @@ _THUMBNAIL_SIDE = 128
 _MOST_FEATURES = 200
 #: A match counts when it is this much nearer than the second nearest (Lowe's ratio).
 _RATIO = 0.8
-#: Matches that agree on one placement: pieces of one product share up to 15, copies mostly 30 and more.
-_LEAST_MATCHES = 20
+#: Matches that agree on one placement: different pieces with the same sharp outline share up to 33, copies
+#: mostly 60 and more.
+_LEAST_MATCHES = 35
 #: Pixels, at the feature side, by which a match may miss the common placement.
 _TOLERANCE = 3.0
 #: Zoom or stretch between two copies, either way.
