@@ -2,11 +2,11 @@
 
 import hashlib
 
-from safetensors.numpy import save
 from safetensors.torch import save_file
 
 from tests import factories
 from vision.engine.adaptation import Adaptation as Projection
+from vision.engine.arrays import arrays_pack
 from vision.engine.backbones import build_network, get_backbone
 from vision.models import Adaptation, EmbeddingSpace
 from vision.services.adaptation import _space_of, labelled_vectors
@@ -28,7 +28,7 @@ def adapted_space(active: EmbeddingSpace) -> EmbeddingSpace:
     data = labelled_vectors(active.network)
     fitted = Projection().fit(data.vectors, data.labels, groups=data.groups)
     parameters, arrays = fitted.learned()
-    stored = save(arrays)
+    stored = arrays_pack(arrays)
     made = Adaptation.objects.create(
         method="projection",
         compared_with=active,

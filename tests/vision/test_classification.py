@@ -10,7 +10,12 @@ from tests.cases.test_intake import picture
 from tests.vision.test_library import embedded_image, vector
 from vision.models import ClassifierVersion, Embedding, EmbeddingSpace
 from vision.services.classification import views_classify
-from vision.services.classifiers import classifier_fit, classifier_keep
+from vision.services.classifiers import (
+    category_counts,
+    classifier_current,
+    classifier_fit,
+    classifier_keep,
+)
 from vision.services.embedding import vectors_pack
 from vision.services.library import Library
 
@@ -85,6 +90,17 @@ def clouds(space):
         images_label(images, verdict="fault", category=category)
         found[category] = images
     return found
+
+
+def test_what_serves_from_the_database_says_what_was_fitted(space, clouds):
+    """The linear head alone, without the neighbours: they would hide one that came back garbled."""
+    library = Library(space)
+    classifier_fit(library)
+    ids, vectors = library.vectors()
+    _, serving = classifier_current(library, category_counts(library))
+    named = serving.fitted_[serving.head_.scores(vectors).argmax(axis=1)]
+    truth = {image.pk: category.pk for category, images in clouds.items() for image in images}
+    assert named.tolist() == [truth[image_id] for image_id in ids.tolist()]
 
 
 def test_a_version_carries_its_data_and_measures(space, clouds):

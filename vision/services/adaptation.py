@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Count
-from safetensors.numpy import save
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.services.jobs import JobProgress, job_create
 from vision.engine import adaptation as engine
 from vision.engine.adaptation_gate import GateVerdict, compare, measure_queries
+from vision.engine.arrays import arrays_pack
 from vision.models import Adaptation, EmbeddingSpace
 from vision.services.adaptation_data import (
     AdaptationRefused,
@@ -118,7 +118,7 @@ def _projection_attempt(progress: JobProgress, active: EmbeddingSpace) -> Adapta
     progress.advance(90, "Judging by held-out cases")
     verdict = _judge(active, data, test, fitted)
     parameters, arrays = fitted.learned()
-    stored = save(arrays)
+    stored = arrays_pack(arrays)
     with transaction.atomic():
         made = _record(
             progress.job,

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count
-from safetensors.numpy import load, save
 
 from cases.models import CaseImage
+from vision.engine.arrays import arrays_pack, arrays_unpack
 from vision.engine.classifier import FaultClassifier
 from vision.engine.folds import joined_groups
 from vision.engine.index import similarity_of_cosine
@@ -129,7 +129,7 @@ def classifier_fit(library: Library) -> ClassifierVersion:
             space=library.space,
             method=_method(),
             parameters=parameters,
-            arrays=b"" if worse else save(arrays),
+            arrays=b"" if worse else arrays_pack(arrays),
             data_hash=data.hash(),
             measures={name: round(value, 5) for name, value in measures.items()},
             state=State.REFUSED if worse else State.ACTIVE,
@@ -179,7 +179,8 @@ def _unfitted(library: Library) -> FaultClassifier:
 @lru_cache(maxsize=4)
 def _restore(version_id: int, coverage: float) -> FaultClassifier:
     version = ClassifierVersion.objects.get(pk=version_id)
-    return FaultClassifier.restore(version.parameters, load(bytes(version.arrays)), settings.METRIC, coverage)
+    arrays = arrays_unpack(version.arrays)
+    return FaultClassifier.restore(version.parameters, arrays, settings.METRIC, coverage)
 
 
 def _fit_data(library: Library) -> _FitData:
@@ -218,7 +219,7 @@ def _compare(
     """Whether the new guesses are worse than those of the active version for the same images, and why."""
     if active is None:
         return False, "The first of its kind in this space."
-    arrays = load(bytes(ClassifierVersion.objects.values_list("arrays", flat=True).get(pk=active.pk)))
+    arrays = arrays_unpack(ClassifierVersion.objects.values_list("arrays", flat=True).get(pk=active.pk))
     earlier = dict(zip(arrays["seen"].tolist(), arrays["guesses"].tolist(), strict=True))
     old = np.array([earlier.get(image_id, -2) for image_id in data.ids.tolist()], np.int64)
     unseen = np.flatnonzero((old == -2) & (guesses >= 0))

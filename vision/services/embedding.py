@@ -13,10 +13,10 @@ from django.core.cache import cache
 from django.db import connection, transaction
 from django.utils import timezone
 from PIL import Image
-from safetensors.numpy import load
 
 from cases.models import CaseImage
 from vision.engine.adaptation import Adaptation
+from vision.engine.arrays import arrays_unpack
 from vision.engine.backbones import WeightsError
 from vision.engine.embedder import Embedder
 from vision.engine.images import ImageError, load_image
@@ -131,7 +131,7 @@ def library_lock() -> None:
 @lru_cache(maxsize=4)
 def _projection(slug: str) -> Adaptation:
     made = EmbeddingSpace.objects.select_related("adaptation").get(slug=slug).adaptation
-    return Adaptation.restore(made.parameters, load(bytes(made.arrays)))
+    return Adaptation.restore(made.parameters, arrays_unpack(made.arrays))
 
 
 def vectors_project(space: EmbeddingSpace, vectors: np.ndarray) -> np.ndarray:

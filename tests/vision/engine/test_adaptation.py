@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vision.engine.adaptation import Adaptation, AdaptationError
+from vision.engine.arrays import arrays_pack, arrays_unpack
 from vision.engine.retrieval import leave_one_out
 
 DIMENSION = 48
@@ -51,7 +52,8 @@ def test_rows_are_of_unit_length_also_at_the_centre():
 def test_what_was_learned_can_be_restored():
     vectors, labels = made([20, 20, 20])
     adaptation = Adaptation().fit(vectors, labels)
-    again = Adaptation.restore(*adaptation.learned())
+    parameters, arrays = adaptation.learned()
+    again = Adaptation.restore(parameters, arrays_unpack(arrays_pack(arrays)))
     assert np.array_equal(again.transform(vectors), adaptation.transform(vectors))
     assert np.array_equal(Adaptation().fit(vectors, labels).transform(vectors), adaptation.transform(vectors))
 

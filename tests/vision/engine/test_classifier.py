@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from vision.engine.arrays import arrays_pack, arrays_unpack
 from vision.engine.calibration import expected_calibration_error
 from vision.engine.classifier import FaultClassifier, classify_with, join_views
 
@@ -134,7 +135,8 @@ def test_restored_it_says_the_same():
     vectors, labels = clouds([40, 40, 3, 1], spread=0.3)
     classifier = FaultClassifier().fit(vectors, labels)
     numbers, arrays = classifier.learned()
-    again = FaultClassifier.restore(json.loads(json.dumps(numbers)), arrays)
+    stored = arrays_unpack(arrays_pack(arrays))
+    again = FaultClassifier.restore(json.loads(json.dumps(numbers)), stored)
     again = again.with_counts(classifier.classes_, classifier.counts_)
     fresh, _ = clouds([20, 20, 20, 20], seed=1)
     one, other = (classify_with(c, vectors, labels, fresh) for c in (classifier, again))
