@@ -41,17 +41,19 @@ def embed_pending() -> None:
     if pending_embed():
         pending_enqueue()
     else:
-        # Now the library is whole: cases that came in with it get their answers from all of it.
+        # Now the library is whole: cases that came in with it get their answers from all of it, and from a
+        # classifier that knows it.
         library = library_current()
         library.refresh()
-        classifier_keep(library)
-        waiting_cases_enqueue()
+        if not classifier_keep(library):
+            waiting_cases_enqueue()
 
 
 @shared_task
 def fit_classifier() -> None:
-    """Fit the classifier to the library of this moment."""
+    """Fit the classifier to the library of this moment, for the cases that wait for it and all later ones."""
     classifier_fit(library_current())
+    waiting_cases_enqueue()
 
 
 @shared_task

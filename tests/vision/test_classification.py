@@ -8,7 +8,8 @@ from cases.services.intake import case_create
 from cases.services.labels import images_label
 from tests.cases.test_intake import picture
 from tests.vision.test_library import embedded_image, vector
-from vision.models import ClassifierVersion, Embedding, EmbeddingSpace
+from vision.engine.arrays import arrays_unpack
+from vision.models import Adaptation, ClassifierVersion, Embedding, EmbeddingSpace
 from vision.services.classification import views_classify
 from vision.services.classifiers import (
     category_counts,
@@ -101,6 +102,19 @@ def test_what_serves_from_the_database_says_what_was_fitted(space, clouds):
     named = serving.fitted_[serving.head_.scores(vectors).argmax(axis=1)]
     truth = {image.pk: category.pk for category, images in clouds.items() for image in images}
     assert named.tolist() == [truth[image_id] for image_id in ids.tolist()]
+
+
+def test_images_that_a_space_was_fitted_to_do_not_judge_in_it(space, clouds):
+    learned_from = [image.pk for images in clouds.values() for image in images[: A_CATEGORY // 2]]
+    space.adaptation = Adaptation.objects.create(
+        method="projection", compared_with=space, learned_from=learned_from, passed=True, reason="For a test."
+    )
+    space.save()
+    version = classifier_fit(Library(space))
+    arrays = arrays_unpack(version.arrays)
+    judged = arrays["seen"][arrays["guesses"] >= 0]
+    assert not set(judged.tolist()) & set(learned_from)
+    assert len(judged) == len(clouds) * A_CATEGORY // 2
 
 
 def test_a_version_carries_its_data_and_measures(space, clouds):

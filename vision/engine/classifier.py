@@ -109,11 +109,14 @@ class FaultClassifier:
         labels: np.ndarray,
         groups: np.ndarray | None = None,
         *,
+        judges: np.ndarray | None = None,
         warm_start: "FaultClassifier | None" = None,
     ) -> "FaultClassifier":
         """Learn from a library of (n, d) unit vectors with (n,) labels.
 
         Equal `groups` (n,), such as a case with its near-duplicates, are always on the same side of a fold.
+        `judges` (n,) bool are the images that may say how good an answer is, all by default: in a space that
+        was itself fitted to labels, only those that it was not fitted to, since the others look too easy.
         `warm_start` is a classifier of nearly the same library: only strengths near its own are tried.
         Raises ValueError for arrays that do not fit together and for NaN or infinity.
         """
@@ -137,8 +140,11 @@ class FaultClassifier:
         none = np.zeros(0, np.int64)
         self.held_out_ = HeldOut(none, none, np.zeros((0, len(self.fitted_))))
         if len(rows):
-            self._fit(vectors[rows], truth, groups[rows], warm_start)
-            self.held_out_ = HeldOut(rows, truth, self.held_out_.probabilities)
+            judging = np.arange(len(rows)) if judges is None else np.flatnonzero(np.asarray(judges)[rows])
+            if len(judging) < _ENOUGH_TO_FIT:
+                judging = np.arange(len(rows))
+            probabilities = self._fit(vectors[rows], truth, groups[rows], judging, warm_start)
+            self.held_out_ = HeldOut(rows[judging], truth[judging], probabilities)
         return self
 
     def predict(
@@ -235,27 +241,33 @@ class FaultClassifier:
             )
         return classifier
 
-    def _fit(self, vectors, truth, groups, warm_start) -> None:
-        """Learn from images whose categories all have another group, at (n,) `truth` of `fitted_`."""
+    def _fit(self, vectors, truth, groups, judging, warm_start) -> np.ndarray:
+        """Learn from images whose categories all have another group, at (n,) `truth` of `fitted_`.
+
+        Returns the held-out probabilities (j, C) of those at the positions `judging` (j,).
+        """
         counts = np.bincount(truth)
         similarities, neighbours, _ = leave_one_out_neighbours(vectors, self.k, groups=groups)
         similarities = np.where(neighbours >= 0, similarity_of_cosine(similarities, self.metric), -np.inf)
         positions = np.where(neighbours >= 0, truth[neighbours], -1)
-        probabilities, angles = np.ones((len(truth), 1)), None
+        similarities, positions, judged = similarities[judging], positions[judging], truth[judging]
+        probabilities, angles = np.ones((len(judged), 1)), None
         if len(counts) > 1:
-            self.votes_.fit(similarities, positions, truth, counts)
+            self.votes_.fit(similarities, positions, judged, counts)
             shares = self.votes_.shares(similarities, positions, counts)
-            scores, angles = self._fit_head(vectors, truth, groups, shares, counts, warm_start)
-            self.fusion_ = Fusion.fit(scores, shares, counts, truth)
+            scores, angles = self._fit_head(vectors, truth, groups, judging, shares, counts, warm_start)
+            self.fusion_ = Fusion.fit(scores, shares, counts, judged)
             probabilities = self.fusion_.probabilities(scores, shares, counts)
-        self.sets_.fit(probabilities, truth)
-        self.held_out_ = HeldOut(np.arange(len(truth)), truth, probabilities)
-        self.novelty_.fit(similarities[:, 0], positions[:, 0], truth, angles, len(counts))
+        self.sets_.fit(probabilities, judged)
+        self.novelty_.fit(similarities[:, 0], positions[:, 0], judged, angles, len(counts))
+        return probabilities
 
-    def _fit_head(self, vectors, truth, groups, shares, counts, warm_start) -> tuple[np.ndarray, np.ndarray]:
-        """Fit the head with the strength that serves best with the votes.
+    def _fit_head(
+        self, vectors, truth, groups, judging, shares, counts, warm_start
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fit the head with the strength that serves those at `judging` (j,) best with their votes (j, C).
 
-        Returns held-out scores (n, C) and angles (n,), the latter NaN where a fold lacked the category.
+        Returns their held-out scores (j, C) and angles (j,), the latter NaN where a fold lacked the category.
         """
         from threadpoolctl import threadpool_limits
 
@@ -266,7 +278,8 @@ class FaultClassifier:
         with threadpool_limits(1):
             parts = [moments_of(vectors[fold == f], truth[fold == f], categories) for f in range(folds)]
             whole = sum(parts[1:], parts[0])
-            weights = 1 / counts[truth]
+            judged = truth[judging]
+            weights = 1 / counts[judged]
             best, scores = np.inf, None
             strengths = shrinkages_for(*vectors.shape)
             for strength in _near(strengths, warm_start.shrinkage_ if warm_start else None):
@@ -276,9 +289,10 @@ class FaultClassifier:
                     trial[held] = Discriminant.fit(whole - parts[f], strength, whiten=False).scores(
                         vectors[held]
                     )
-                fusion = Fusion.fit(trial, shares, counts, truth)
+                trial = trial[judging]
+                fusion = Fusion.fit(trial, shares, counts, judged)
                 wrong = fusion.probabilities(trial, shares, counts) - (
-                    truth[:, None] == np.arange(categories)
+                    judged[:, None] == np.arange(categories)
                 )
                 loss = np.average((wrong**2).sum(axis=1), weights=weights)
                 if loss < best:
@@ -288,7 +302,8 @@ class FaultClassifier:
                 held = fold == f
                 angles[held] = Discriminant.fit(whole - parts[f], self.shrinkage_).angles(vectors[held])
             self.head_ = Discriminant.fit(whole, self.shrinkage_)
-        angles[np.isneginf(scores[np.arange(len(truth)), truth])] = np.nan
+        angles = angles[judging]
+        angles[np.isneginf(scores[np.arange(len(judged)), judged])] = np.nan
         return scores, angles
 
     def _fitted_positions(self) -> np.ndarray:

@@ -56,7 +56,7 @@ def data_split(data: LabelledVectors, active: EmbeddingSpace) -> tuple[np.ndarra
         _, drawn = held_out_split(data.labels, data.groups)
     except ValueError as error:
         raise AdaptationRefused(_TOO_ALIKE) from error
-    learned, judged = _earlier(active)
+    learned, judged = space_history(active)
     test = np.zeros(len(data.labels), bool)
     test[drawn] = True
     test |= np.isin(data.groups, data.groups[np.isin(data.image_ids, judged)])
@@ -66,7 +66,7 @@ def data_split(data: LabelledVectors, active: EmbeddingSpace) -> tuple[np.ndarra
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def _earlier(space: EmbeddingSpace | None) -> tuple[list[int], list[int]]:
+def space_history(space: EmbeddingSpace | None) -> tuple[list[int], list[int]]:
     """Image ids that a space was fitted to, and those that judged it, along all its parents."""
     learned, judged = [], []
     while space:

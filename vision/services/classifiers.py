@@ -18,6 +18,7 @@ from vision.engine.folds import joined_groups
 from vision.engine.index import similarity_of_cosine
 from vision.engine.neighbours import leave_one_out_neighbours
 from vision.models import ClassifierVersion, EmbeddingSpace, LibraryChange
+from vision.services.adaptation_data import space_history
 from vision.services.library import Library
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class _FitData:
     vectors: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
+    judges: np.ndarray  # (n,) bool, those that the space itself was not fitted to
     watermark: int
 
     def hash(self) -> str:
@@ -93,10 +95,12 @@ def classifier_current(library: Library, counts: dict[int, CategoryCount]) -> tu
     return name, classifier.with_counts(np.array(list(counts), np.int64), images_by_category)
 
 
-def classifier_keep(library: Library) -> None:
-    """Have a worker fit the classifier if the library has outgrown it, before anybody waits for that."""
-    if not _up_to_date(library, category_counts(library)):
-        classifier_fit_enqueue()
+def classifier_keep(library: Library) -> bool:
+    """Have a worker fit the classifier if the library has outgrown it; whether that is so."""
+    if _up_to_date(library, category_counts(library)):
+        return False
+    classifier_fit_enqueue()
+    return True
 
 
 def classifier_fit(library: Library) -> ClassifierVersion:
@@ -111,7 +115,7 @@ def classifier_fit(library: Library) -> ClassifierVersion:
     active = _versions(library).filter(state=State.ACTIVE).first()
     before = _restore(active.pk, settings.COVERAGE) if active else None
     classifier = FaultClassifier(settings.METRIC, settings.COVERAGE).fit(
-        data.vectors, data.labels, data.groups, warm_start=before
+        data.vectors, data.labels, data.groups, judges=data.judges, warm_start=before
     )
     measures = classifier.held_out_.measures(data.groups, settings.COVERAGE)
     parameters, arrays = classifier.learned()
@@ -201,7 +205,11 @@ def _fit_data(library: Library) -> _FitData:
     labels, cases, hashes = (
         np.array([known[image_id] for image_id in ids.tolist()], np.int64).reshape(-1, 3).T
     )
-    return _FitData(ids, vectors, labels, joined_groups(cases, hashes, vectors), watermark)
+    groups = joined_groups(cases, hashes, vectors)
+    learned_from, _ = space_history(library.space)
+    # A near-duplicate of an image that the space was fitted to is as easy as that one.
+    judges = ~np.isin(groups, groups[np.isin(ids, learned_from)])
+    return _FitData(ids, vectors, labels, groups, judges, watermark)
 
 
 def _guesses_held_out(classifier: FaultClassifier, images: int) -> np.ndarray:

@@ -131,6 +131,24 @@ def test_groups_stay_on_one_side_of_every_fold():
     assert measures["set_size"] > 1.5
 
 
+def test_only_judges_say_how_good_an_answer_is():
+    """Half of each category looks far easier than anything new will: it may teach, and not judge."""
+    easy, labels = clouds([30, 30], spread=0.02)
+    hard, _ = clouds([30, 30], spread=0.9, seed=3)
+    vectors, labels = np.concatenate([easy, hard]), np.concatenate([labels, labels])
+    judges = np.arange(120) >= 60
+    flattered = FaultClassifier().fit(vectors, labels)
+    honest = FaultClassifier().fit(vectors, labels, judges=judges)
+    assert honest.held_out_.rows.tolist() == list(range(60, 120))
+    groups = np.arange(120)
+    one, other = (c.held_out_.measures(groups, 0.95)["top1"] for c in (flattered, honest))
+    assert other < one - 0.05
+    unseen, truth = clouds([40, 40], spread=0.9, seed=4)
+    said = classify_with(honest, vectors, labels, unseen)
+    held = said.sets[np.arange(80), np.searchsorted(honest.classes_, truth)]
+    assert held.mean() > 0.85
+
+
 def test_restored_it_says_the_same():
     vectors, labels = clouds([40, 40, 3, 1], spread=0.3)
     classifier = FaultClassifier().fit(vectors, labels)
