@@ -4,6 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.browser.library import A_KIND
+
 pytestmark = pytest.mark.usefixtures("library")
 
 DESK, PHONE = (1366, 768), (390, 844)
@@ -71,7 +73,7 @@ def test_the_queue_works_by_keyboard(open_page):
     expect(links.nth(1)).to_be_focused()
     page.keyboard.press("/")
     page.keyboard.type("Pitting")
-    expect(links).to_have_count(6)
+    expect(links).to_have_count(A_KIND)
     assert "q=Pitting" in page.url
     page.locator("body").press("Escape")
     page.locator("h1").click()
