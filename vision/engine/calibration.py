@@ -10,8 +10,6 @@ import numpy as np
 
 #: The votes never fall silent, so that a corrected label shows before the next fit.
 LEAST_VOTES = 0.1
-#: Bins of the expected calibration error.
-_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,3 @@ def _evidence(scores, shares, counts) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _log_softmax(values: np.ndarray) -> np.ndarray:
     values = values - values.max(axis=1, keepdims=True)
     return values - np.log(np.exp(values).sum(axis=1, keepdims=True))
-
-
-def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mean distance between how sure and how right the leading category is, over 15 equal bins, 0 to 1."""
-    sure = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
-    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-    gaps = np.abs(np.bincount(bins, sure - right, minlength=_BINS))
-    return float(gaps.sum() / max(len(truth), 1))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.engine.calibration import Fusion, expected_calibration_error
+from vision.engine.calibration import Fusion
 from vision.engine.conformal import ConformalSets
 from vision.engine.discriminant import Discriminant, moments_of, shrinkages_for
 from vision.engine.folds import grouped_folds, groups_per_label
 from vision.engine.index import ExactIndex, Metric, similarity_of_cosine
+from vision.engine.measures import expected_calibration_error
 from vision.engine.neighbours import leave_one_out_neighbours
 from vision.engine.novelty import Novelty
 from vision.engine.votes import NeighbourVotes
