@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vision.engine.arrays import arrays_pack, arrays_unpack
-from vision.engine.calibration import expected_calibration_error
 from vision.engine.classifier import FaultClassifier, classify_with, join_views
+from vision.engine.measures import expected_calibration_error
 
 DIMENSION = 12
 CENTRES = np.random.default_rng(99).normal(size=(6, DIMENSION))
