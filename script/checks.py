@@ -1,6 +1,7 @@
 """Every check and test, in the .venv that runs this; stops at the first that fails.
 
-With arguments, only pytest runs, with these.
+Tests marked slow are left out, unless the only argument is --all. With other arguments only pytest runs,
+with these.
 """
 
 import os
@@ -17,9 +18,10 @@ PRODUCTION = {"FAULTDIAG_HTTPS": "true", "FAULTDIAG_DEBUG": "false", "ALLOWED_HO
 
 
 def main(arguments: list[str]) -> int:
-    pytest = [str(BIN / "pytest"), *arguments]
-    if arguments:
-        return subprocess.call(pytest, cwd=ROOT)
+    pytest = [str(BIN / "pytest")]
+    everything = arguments == ["--all"]
+    if arguments and not everything:
+        return subprocess.call([*pytest, *arguments], cwd=ROOT)
     manage = [sys.executable, str(ROOT / "manage.py")]
     with tempfile.TemporaryDirectory(prefix="faultdiag-checks-") as data:
         separate = {**os.environ, "FAULTDIAG_DATA": data}
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
                 print(f"Failed: {title} ({' '.join(command[-5:])})", file=sys.stderr)
                 return 1
     print("== Tests", flush=True)
-    return subprocess.call(pytest, cwd=ROOT)
+    return subprocess.call(pytest if everything else [*pytest, "-m", "not slow"], cwd=ROOT)
 
 
 if __name__ == "__main__":
