@@ -11,7 +11,12 @@ from cases.services.jobs import job_run, jobs_recover
 from vision.services.adaptation import AdaptationRefused, adaptation_run
 from vision.services.classifiers import classifier_fit, classifier_keep
 from vision.services.diagnosis import case_process, waiting_cases_enqueue
-from vision.services.embedding import failures_forget, pending_embed, pending_enqueue
+from vision.services.embedding import (
+    failures_forget,
+    images_pending,
+    pending_embed,
+    pending_enqueue,
+)
 from vision.services.library import library_current
 from vision.services.spaces import (
     SpaceRefused,
@@ -51,9 +56,11 @@ def embed_pending() -> None:
 
 @shared_task
 def fit_classifier() -> None:
-    """Fit the classifier to the library of this moment, for the cases that wait for it and all later ones."""
-    classifier_fit(library_current())
-    waiting_cases_enqueue()
+    """Fit the classifier to the library of this moment; cases that waited for that get their answers."""
+    library = library_current()
+    classifier_fit(library)
+    if not images_pending(library.space).exists():
+        waiting_cases_enqueue()
 
 
 @shared_task
