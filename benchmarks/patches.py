@@ -13,18 +13,18 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from sklearn.metrics import roc_auc_score  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE  # noqa: E402
-from vision.engine.images import EXTENSIONS, load_image  # noqa: E402
-from vision.engine.patch_features import PatchFeatures  # noqa: E402
-from vision.engine.weight_files import find_weights  # noqa: E402
+from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE
+from vision.engine.images import EXTENSIONS, load_image
+from vision.engine.patch_features import PatchFeatures
+from vision.engine.weight_files import find_weights
 
 BATCH = 8
 #: Share of a picture's patches that make its score.
