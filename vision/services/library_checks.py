@@ -22,7 +22,7 @@ _NAMED = 5
 
 @dataclass
 class LibraryReport:
-    """What a check found. `problems` are sentences; with none of them the library is what the database says."""
+    """What a check found. `problems` are sentences; without any the library is as in the database."""
 
     rows: int = 0
     embedded_again: int = 0
