@@ -71,18 +71,31 @@ class Library:
         Similarities are exact; with an approximate snapshot one in a hundred neighbours may be missed, unless
         `exactly` is asked for.
         """
-        with self._lock:
-            self.refresh()
-            depth = min(top_k, max(len(self), 1))
-            while True:
+        while True:
+            with self._lock:
+                self.refresh()
+                snapshot, watermark, size = self.snapshot, self.watermark, len(self)
+                depth = min(top_k, max(size, 1))
+                without = self._hidden_ids
+                found = [self._delta.search(vector[None, :], depth, exclude=exclude, allowed=allowed)]
+            # A snapshot never changes, so many threads may search it at once.
+            if snapshot:
+                if exclude is not None:
+                    without = np.concatenate([without, exclude])
                 try:
-                    similarities, ids = self._nearest(vector[None, :], depth, exclude, allowed, exactly)
-                    break
+                    found.append(
+                        snapshot.search(
+                            vector[None, :], depth, without=without, allowed=allowed, exactly=exactly
+                        )
+                    )
                 except SnapshotError as error:
-                    snapshot_refuse(self.snapshot.folder, error)
-                    self._load()
-                    self._apply_changes()
-            return Neighbours(ids, similarities, self.watermark, len(self))
+                    self._give_up(snapshot, error)
+                    continue
+            similarities = np.concatenate([scores[0] for scores, _ in found])
+            ids = np.concatenate([ids[0] for _, ids in found])
+            order = np.lexsort((ids, -similarities))[:depth]
+            order = order[ids[order] >= 0]
+            return Neighbours(ids[order], similarities[order], watermark, size)
 
     def vectors(self, newest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Image ids (int64) and their vectors, float32 (n, d), from the database: all, or the newest."""
@@ -104,7 +117,7 @@ class Library:
         with self._lock:
             self.refresh()
             kept = np.asarray(self.snapshot.ids) if self.snapshot else np.empty(0, np.int64)
-            return np.union1d(np.setdiff1d(kept, self._hidden_ids()), self._delta.ids())
+            return np.union1d(np.setdiff1d(kept, self._hidden_ids), self._delta.ids())
 
     def vector(self, image_id: int) -> np.ndarray | None:
         """The vector by which searches compare an image, float32 (d,); None when they don't know it."""
@@ -116,23 +129,11 @@ class Library:
             positions = self.snapshot.positions(np.array([image_id], np.int64))
             return self.snapshot.vectors(positions)[0] if len(positions) else None
 
-    def _nearest(self, query, depth, exclude, allowed, exactly):
-        found = [self._delta.search(query, depth, exclude=exclude, allowed=allowed)]
-        if self.snapshot:
-            without = self._hidden_ids()
-            if exclude is not None:
-                without = np.concatenate([without, exclude])
-            found.append(
-                self.snapshot.search(query, depth, without=without, allowed=allowed, exactly=exactly)
-            )
-        similarities = np.concatenate([scores[0] for scores, _ in found])
-        ids = np.concatenate([ids[0] for _, ids in found])
-        order = np.lexsort((ids, -similarities))[:depth]
-        order = order[ids[order] >= 0]
-        return similarities[order], ids[order]
-
-    def _hidden_ids(self) -> np.ndarray:
-        return np.fromiter(self._hidden, np.int64, len(self._hidden))
+    def _give_up(self, snapshot: Snapshot, error: SnapshotError) -> None:
+        with self._lock:
+            if self.snapshot is snapshot:
+                snapshot_refuse(snapshot.folder, error)
+                self._load()
 
     def _newer_snapshot(self) -> bool:
         names = [folder.name for folder in generations(snapshots_folder(self.space))[:1]]
@@ -142,6 +143,7 @@ class Library:
         self._delta = ExactIndex(self.space.dimension, metric=settings.METRIC)
         # Images of the snapshot that went out or came in anew since.
         self._hidden: set[int] = set()
+        self._hidden_ids = np.empty(0, np.int64)
         self.snapshot = snapshot_open(self.space)
         if self.snapshot:
             self.watermark, self._mark = self.snapshot.manifest.watermark, self.snapshot.manifest.mark
@@ -166,6 +168,7 @@ class Library:
         self._delta.remove(np.array(list(last_operation), dtype=np.int64))
         if self.snapshot:
             self._hidden.update(i for i in last_operation if i in self.snapshot)
+            self._hidden_ids = np.fromiter(self._hidden, np.int64, len(self._hidden))
         for start in range(0, len(added), CHUNK):
             self._add(library_members(self.space).filter(image_id__in=added[start : start + CHUNK]))
         self.watermark, self._mark = changes[-1].pk, change_mark(changes[-1])
