@@ -244,13 +244,30 @@ def test_enough_changes_ask_for_a_snapshot_once(space, images, settings, django_
     assert snapshot_keep(space) is None
 
 
-def test_verify_finds_what_is_wrong(space, category, images, monkeypatch):
+def test_verify_finds_a_change_that_was_lost(space, images):
     snapshot_write_current(space)
     assert library_verify(space, sample=0).problems == []
-    original = Library._apply_changes
-    # A library that misses one change, as a bug would leave it.
-    monkeypatch.setattr(Library, "_apply_changes", lambda self: not self._hidden.add(images[0].pk))
-    assert "found by no search" in library_verify(space, sample=0).problems[0]
-    monkeypatch.setattr(Library, "_apply_changes", original)
-    _damage(generations(snapshots_folder(space))[0])
+    for image in images[:2]:
+        images_label([image], verdict="unknown")
+    LibraryChange.objects.get(image_id=images[0].pk, operation="remove").delete()
+    report = library_verify(space, sample=0)
+    assert report.problems == [f"1 images are found by searches, but not in the database: {images[0].pk}."]
+    assert report.rows == 4
+
+
+def test_verify_finds_a_snapshot_that_was_put_aside(space, images):
+    _damage(snapshot_write_current(space))
     assert "put aside" in library_verify(space, sample=0).problems[0]
+    with pytest.raises(CommandError, match="put aside"):
+        call_command("library", "verify", "--sample", "0")
+
+
+def test_the_command_tells_what_serves(space, images, capsys):
+    call_command("library", "status")
+    assert "No snapshot" in capsys.readouterr().out
+    call_command("library", "rebuild")
+    assert "Snapshot 00000001 is written." in capsys.readouterr().out
+    call_command("library", "verify", "--sample", "0")
+    told = capsys.readouterr().out
+    assert "Clean: 6 rows" in told
+    assert "Engine exact: Every vector is compared" in told
