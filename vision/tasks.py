@@ -18,6 +18,7 @@ from vision.services.embedding import (
     pending_enqueue,
 )
 from vision.services.library import library_current
+from vision.services.recall_audit import promise_keep, search_audit
 from vision.services.snapshots import snapshot_build, snapshot_keep
 from vision.services.spaces import (
     SpaceRefused,
@@ -103,6 +104,12 @@ def build_snapshot(job_id: int) -> None:
 
 
 @shared_task
+def audit_search(packed: str) -> None:
+    """Repeat a search exactly, to see what the approximate one missed."""
+    search_audit(library_current(), packed)
+
+
+@shared_task
 def sweep() -> None:
     """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs.
 
@@ -116,6 +123,7 @@ def sweep() -> None:
     library = library_current()
     classifier_keep(library)
     snapshot_keep(library.space)
+    promise_keep(library.space)
 
 
 @worker_ready.connect

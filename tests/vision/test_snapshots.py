@@ -251,7 +251,7 @@ def test_verify_finds_a_change_that_was_lost(space, images):
         images_label([image], verdict="unknown")
     LibraryChange.objects.get(image_id=images[0].pk, operation="remove").delete()
     report = library_verify(space, sample=0)
-    assert report.problems == [f"1 images are found by searches, but not in the database: {images[0].pk}."]
+    assert report.problems == [f"Found by searches, but not in the database: 1 image ({images[0].pk})."]
     assert report.rows == 4
 
 

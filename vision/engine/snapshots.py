@@ -32,7 +32,7 @@ MANIFEST = "manifest.json"
 APPROXIMATE_FROM = 50_000
 #: Share of the true ten nearest that an approximate snapshot promises, measured when it is built.
 RECALL_PROMISED = 0.99
-_RECALL_AIMED = 0.995
+RECALL_AIMED = 0.995
 #: Snapshots up to this size are hashed whole when they are opened; of larger ones `verify` does it.
 _HASHED_WHEN_OPENED = 64 * 2**20
 #: Rows of a filter that are compared one by one rather than skipped over in a scan.
@@ -104,6 +104,7 @@ def snapshot_write(
     mark: str,
     chunks: Iterable[tuple[np.ndarray, np.ndarray]],
     engine: Engine | None = None,
+    recall_aimed: float = RECALL_AIMED,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Manifest:
     """Write a snapshot into an empty folder, from chunks of ids and float32 vectors in ascending order of id.
@@ -141,7 +142,7 @@ def snapshot_write(
     faiss.write_index(flat, str(folder / "vectors.faiss"))
     parameters = {}
     if chosen == "approximate" and len(all_ids):
-        parameters = _write_cells(folder, flat, measure, progress)
+        parameters = _write_cells(folder, flat, measure, recall_aimed, progress)
     files = {}
     for path in sorted(folder.iterdir()):
         progress("seal", len(files), len(files) + 1)
@@ -157,10 +158,10 @@ def snapshot_write(
     return manifest
 
 
-def _write_cells(folder, flat, measure, progress) -> dict[str, float]:
+def _write_cells(folder, flat, measure, aimed, progress) -> dict[str, float]:
     faiss = faiss_loaded()
     total, dimension = flat.ntotal, flat.d
-    cells = 2 ** int(np.clip(np.round(np.log2(4 * total**0.5)), 4, 14))
+    cells = min(2 ** int(np.clip(np.round(np.log2(4 * total**0.5)), 0, 14)), max(1, total // 8))
     coarse = faiss.IndexFlat(dimension, measure)
     index = faiss.IndexIVFScalarQuantizer(
         coarse, dimension, cells, faiss.ScalarQuantizer.QT_8bit, measure, False
@@ -187,11 +188,11 @@ def _write_cells(folder, flat, measure, progress) -> dict[str, float]:
         index.nprobe = probes
         found = index.search(queries, min(_candidates(10), total))[1]
         recall = np.mean([len(np.intersect1d(a, b)) / depth for a, b in zip(found, true, strict=True)])
-        if recall >= _RECALL_AIMED or probes >= cells:
+        if recall >= aimed or probes >= cells:
             break
         probes *= 2
     faiss.write_index(index, str(folder / "cells.faiss"))
-    return {"cells": cells, "probes": probes, "recall": round(float(recall), 4)}
+    return {"cells": cells, "probes": probes, "recall": round(float(recall), 4), "aimed": aimed}
 
 
 def _candidates(top_k: int) -> int:

@@ -1,7 +1,7 @@
 from vision.models.adaptation import Adaptation
 from vision.models.classifier import ClassifierVersion
 from vision.models.diagnosis import Decision, Diagnosis
-from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
+from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange, RecallAudit
 
 __all__ = [
     "Adaptation",
@@ -12,4 +12,5 @@ __all__ = [
     "EmbeddingFailure",
     "EmbeddingSpace",
     "LibraryChange",
+    "RecallAudit",
 ]

@@ -164,3 +164,19 @@ class LibraryChange(models.Model):
 
     def __str__(self):
         return f"{self.id} {self.operation} {self.image_id}"
+
+
+class RecallAudit(models.Model):
+    """One search that was repeated exactly, to see how many of the nearest an approximate engine misses."""
+
+    space = models.ForeignKey(EmbeddingSpace, on_delete=models.CASCADE, related_name="audits")
+    generation = models.CharField(max_length=20, help_text="Number of the snapshot that was searched.")
+    nearest = models.PositiveSmallIntegerField(help_text="How many the exact search found.")
+    found = models.PositiveSmallIntegerField(help_text="How many of these the approximate search found.")
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["space", "generation"])]
+
+    def __str__(self):
+        return f"{self.found} of {self.nearest} in {self.generation}"

@@ -56,7 +56,7 @@ def library_verify(
     in_database = _compare(library, known, report, progress)
     extra = np.setdiff1d(known, in_database)
     if len(extra):
-        report.problems.append(_sentence(len(extra), extra, "found by searches, but not in the database"))
+        report.problems.append(_sentence(len(extra), extra, "Found by searches, but not in the database"))
     rng = np.random.default_rng(seed)
     _embed_again(space, rng.permutation(in_database)[:sample], report, progress)
     report.recall = _recall(library, rng.permutation(in_database)[:_QUERIES])
@@ -78,9 +78,9 @@ def _compare(library, known, report, progress) -> np.ndarray:
         report.rows += len(ids)
         progress("compare", report.rows, total)
     if missing:
-        report.problems.append(_sentence(len(missing), missing, "in the database, but found by no search"))
+        report.problems.append(_sentence(len(missing), missing, "In the database, but found by no search"))
     if different:
-        report.problems.append(_sentence(len(different), different, "searched by another vector than stored"))
+        report.problems.append(_sentence(len(different), different, "Searched by another vector than stored"))
     return np.concatenate(seen) if seen else np.empty(0, np.int64)
 
 
@@ -115,4 +115,4 @@ def _recall(library, ids) -> float | None:
 
 def _sentence(count, ids, what) -> str:
     named = ", ".join(str(image_id) for image_id in list(ids)[:_NAMED])
-    return f"{count} images are {what}: {named}{', …' if count > _NAMED else ''}."
+    return f"{what}: {count} image{'' if count == 1 else 's'} ({named}{', …' if count > _NAMED else ''})."

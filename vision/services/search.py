@@ -15,6 +15,7 @@ from vision.engine.images import load_image
 from vision.services.classification import Classification, views_classify
 from vision.services.embedding import embedder_for, pictures_embed
 from vision.services.library import Library, Neighbours, library_current
+from vision.services.recall_audit import search_sample
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def views_join(vectors: np.ndarray) -> np.ndarray:
 
 def _distinct_cases(library: Library, query, top_k, *, exclude, allowed) -> tuple[Neighbours, list[Match]]:
     """Search deeper until `top_k` different cases are found or the library ends."""
+    search_sample(library, query)
     depth = max(4 * top_k, settings.NEIGHBOURS)
     while True:
         neighbours = library.search(query, depth, exclude=exclude, allowed=allowed)

@@ -23,7 +23,7 @@ from vision.engine.snapshot_generations import (
     snapshot_quarantine,
     snapshots_prune,
 )
-from vision.engine.snapshots import Manifest, Snapshot, SnapshotError, snapshot_write
+from vision.engine.snapshots import RECALL_AIMED, Manifest, Snapshot, SnapshotError, snapshot_write
 from vision.models import Embedding, EmbeddingSpace, LibraryChange
 from vision.services.embedding import space_current, vectors_unpack
 
@@ -118,7 +118,10 @@ def snapshots_quarantined(space: EmbeddingSpace) -> list[Path]:
 
 
 def snapshot_write_current(
-    space: EmbeddingSpace, progress: Callable[[str, int, int], None] = lambda step, done, total: None
+    space: EmbeddingSpace,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    *,
+    recall_aimed: float = RECALL_AIMED,
 ) -> Path:
     """Write a snapshot of the library as the database has it, and make it the newest.
 
@@ -145,6 +148,7 @@ def snapshot_write_current(
                 mark=change_mark(last),
                 chunks=members_chunks(members, space.dimension),
                 engine=None if settings.INDEX == "auto" else settings.INDEX,
+                recall_aimed=recall_aimed,
                 progress=progress,
             )
             folder = snapshot_publish(parent, unfinished)
@@ -177,7 +181,8 @@ def snapshot_build(progress: JobProgress) -> None:
             progress.start(total, f"Snapshot of the library: {step}", done=done)
 
     try:
-        folder = snapshot_write_current(space, tell)
+        aimed = progress.job.parameters.get("recall_aimed", RECALL_AIMED)
+        folder = snapshot_write_current(space, tell, recall_aimed=aimed)
     except SnapshotBusy as busy:
         progress.result = {"skipped": str(busy)}
         return
@@ -191,9 +196,20 @@ def snapshot_keep(space: EmbeddingSpace) -> Job | None:
     changes = LibraryChange.objects.filter(space=space, pk__gt=since)
     if changes.order_by("pk")[: settings.SNAPSHOT_CHANGES].count() < settings.SNAPSHOT_CHANGES:
         return None
+    return _build_start({})
+
+
+def snapshot_improve(manifest: Manifest) -> Job | None:
+    """Have a worker write a snapshot that looks into more cells than this one, which found too little."""
+    aimed = manifest.parameters.get("aimed", RECALL_AIMED)
+    return _build_start({"recall_aimed": round((1 + aimed) / 2, 5)})
+
+
+def _build_start(parameters: dict) -> Job | None:
+    """A job, unless one is at work or has just failed."""
     last = Job.objects.filter(kind=BUILD_KIND).first()
     if last and not last.is_over:
         return None
     if last and last.state == Job.State.FAILED and last.finished_at > timezone.now() - _RETRY_AFTER:
         return None
-    return job_create(BUILD_KIND, {})
+    return job_create(BUILD_KIND, parameters)

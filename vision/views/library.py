@@ -7,8 +7,10 @@ from django.views.decorators.http import require_safe
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.views.access import needs
-from vision.models import ClassifierVersion, Embedding, EmbeddingFailure, EmbeddingSpace
+from vision.models import ClassifierVersion, Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
 from vision.services.adaptation import adaptation_state
+from vision.services.recall_audit import audit_state
+from vision.services.snapshots import snapshot_newest, snapshots_quarantined
 from vision.services.spaces import settings_note
 
 JOBS_SHOWN = 10
@@ -54,6 +56,22 @@ def _figures():
         "largest": max((category.images for category in categories), default=0),
         "few": settings.CONFIDENT_CASES,
         **_classifiers(space),
+        **_index(space),
+    }
+
+
+def _index(space):
+    """The snapshot that serves, what came since, and how much of the nearest it finds."""
+    newest = space and snapshot_newest(space)
+    if not newest:
+        return {"snapshot": None}
+    folder, manifest = newest
+    return {
+        "snapshot": manifest,
+        "generation": folder.name,
+        "changes": LibraryChange.objects.filter(space=space, pk__gt=manifest.watermark).count(),
+        "audit": audit_state(space, folder.name),
+        "quarantined": [put_aside.name for put_aside in snapshots_quarantined(space)],
     }
 
 
