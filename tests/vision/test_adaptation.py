@@ -240,7 +240,8 @@ def test_drawn_faults_from_the_first_picture_to_the_new_space(celery_worker):
     job = adaptation_start()
     wait_until(lambda: Job.objects.get(pk=job.pk).is_over, seconds=120)
     made = Adaptation.objects.get(job=job)
-    assert made.measures["after"]["map_at_r"] > made.measures["before"]["map_at_r"] - 0.02
-    if made.passed:  # so few pictures of faults that are told apart anyway may not be worth it
+    # Fourteen held-out pictures say little: it may pass or not, but never pass for worse.
+    if made.passed:
+        assert made.measures["after"]["map_at_r"] > made.measures["before"]["map_at_r"]
         wait_until(lambda: space_current() != before, seconds=120)
     assert space_current().embeddings.count() == 42

