@@ -261,5 +261,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "faiss": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # At DEBUG they write down whole requests, with the name of the key and the session token.
+        **{name: {"level": "INFO"} for name in ("boto3", "botocore", "s3transfer", "urllib3")},
     },
 }

@@ -213,6 +213,8 @@ class TestAway:
         assert api.get(f"/api/v1/images/{image.pk}/original").data["code"] == "storage_away"
 
     def test_keys_stay_out_of_the_log(self, bucket, case, caplog):
+        caplog.set_level("DEBUG")
+        factories.case(seed=3)
         bucket.server.stop()
         with pytest.raises(StorageAway) as told:
             factories.case(seed=2)
