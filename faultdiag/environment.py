@@ -164,6 +164,20 @@ class Environment(BaseSettings):
     neighbours: int = _variable(
         "FAULTDIAG_NEIGHBOURS", 50, "Nearest images that a diagnosis weighs.", "5 to 1000", ge=5, le=1000
     )
+    index: Literal["auto", "exact", "approximate"] = _variable(
+        "FAULTDIAG_INDEX",
+        "auto",
+        "How a snapshot of the library is searched; auto decides by its size.",
+        "auto, exact or approximate",
+    )
+    snapshot_changes: int = _variable(
+        "FAULTDIAG_SNAPSHOT_CHANGES",
+        5000,
+        "Changes of the library after which a new snapshot is written.",
+        "100 to 100000",
+        ge=100,
+        le=100_000,
+    )
     confident: Share = _variable(
         "FAULTDIAG_CONFIDENT", 0.7, "Probability from which a diagnosis may be confident.", "0 to 1"
     )

@@ -19,6 +19,7 @@ from vision.services.embedding import (
     pending_enqueue,
 )
 from vision.services.library import library_current
+from vision.services.snapshots import snapshot_build, snapshot_keep
 from vision.services.spaces import (
     SpaceRefused,
     settings_follow,
@@ -95,6 +96,14 @@ def follow_settings(job_id: int) -> None:
 
 
 @shared_task
+def build_snapshot(job_id: int) -> None:
+    """Write a snapshot of the library, so that no process has to load it from the database."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            snapshot_build(progress)
+
+
+@shared_task
 def sweep() -> None:
     """Take up what a crash left behind: images without vectors, cases without diagnosis, silent jobs.
 
@@ -105,7 +114,9 @@ def sweep() -> None:
     settings_follow_enqueue()
     pending_enqueue()
     waiting_cases_enqueue(_PATIENCE)
-    classifier_keep(library_current())
+    library = library_current()
+    classifier_keep(library)
+    snapshot_keep(library.space)
 
 
 @worker_ready.connect

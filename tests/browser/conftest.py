@@ -97,7 +97,7 @@ def open_page(chromium, server):
 
 @pytest.fixture(scope="session")
 def library(chromium, server):
-    """The worker has embedded the library."""
+    """The worker has embedded the library, and fitted the classifier to all of it."""
     # Models can be imported only now that Django is set up.
     from tests.browser.library import LIBRARY_SIZE
 
@@ -109,4 +109,6 @@ def library(chromium, server):
     page.get_by_role("button", name="Log in").click()
     # The page brings itself up to date.
     page.locator(".tiles dd", has_text=f"{LIBRARY_SIZE} of {LIBRARY_SIZE}").wait_for(timeout=180_000)
+    fitted = page.get_by_role("region", name="Classifier")
+    fitted.get_by_text(f"{LIBRARY_SIZE} pictures").wait_for(timeout=60_000)
     context.close()

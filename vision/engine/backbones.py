@@ -197,7 +197,7 @@ _SPECS = (
     BackboneSpec(
         name="faultnet",
         title="FaultNet (trained on drawn faults, ships with the product)",
-        dimension=512,
+        dimension=320,
         # Trained on 96 to 128 px, but fully convolutional: at 256 px small faults keep more of their pixels.
         input_size=256,
         channels=3,

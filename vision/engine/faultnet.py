@@ -17,7 +17,7 @@ STAGE_BLOCKS = (1, 1, 2, 1)
 #: Numbers that all stages are pooled to: mean and standard deviation of every channel.
 POOLED = 2 * sum(STAGE_CHANNELS)
 #: Numbers in an embedding that come from each stage, and all of them.
-STAGE_DIMENSIONS = (32, 64, 192, 224)
+STAGE_DIMENSIONS = (24, 48, 96, 152)
 FAULTNET_DIMENSION = sum(STAGE_DIMENSIONS)
 #: Share of each stage in an embedding, as a length. The first sees a few pixels: grain and noise, mostly.
 STAGE_SHARES = (0.5, 1.0, 1.0, 1.0)
@@ -107,7 +107,7 @@ def pooled(maps: list[Tensor]) -> Tensor:
 
 
 class FaultNetEmbedding(nn.Module):
-    """Pictures to vectors: takes what FaultNet takes, returns (n, 512) float32 of unit length.
+    """Pictures to vectors: takes what FaultNet takes, returns (n, 320) float32 of unit length.
 
     Each stage has a fixed share of a vector, so fine texture counts as much as coarse shape.
     """

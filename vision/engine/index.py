@@ -62,9 +62,9 @@ class ExactIndex:
             raise ValueError(f"Unknown metric {metric!r}: use one of {', '.join(METRICS)}.")
         self.dimension = dimension
         self.metric = metric
-        faiss = _faiss()
+        faiss = faiss_loaded()
         flat = faiss.IndexFlatIP(dimension) if metric == "cosine" else faiss.IndexFlatL2(dimension)
-        self._index = faiss.IndexIDMap(flat)
+        self._index = faiss.IndexIDMap2(flat)
         self._ids: set[int] = set()
         self._lock = threading.Lock()
 
@@ -74,9 +74,17 @@ class ExactIndex:
     def __contains__(self, id: int) -> bool:
         return int(id) in self._ids
 
+    def ids(self) -> np.ndarray:
+        """All ids, int64, ascending."""
+        return np.sort(np.fromiter(self._ids, np.int64, len(self._ids)))
+
+    def vector(self, id: int) -> np.ndarray:
+        """The vector of an id that is here, float32 (dimension,)."""
+        return self._index.reconstruct(id)
+
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        ids = _as_ids(ids)
-        vectors = self._as_rows(vectors)
+        ids = as_ids(ids)
+        vectors = as_rows(vectors, self.dimension, self.metric)
         if len(ids) != len(vectors):
             raise ValueError(f"{len(ids)} ids were given for {len(vectors)} vectors.")
         # Of an id given twice in one call the last vector counts, as it would in two calls.
@@ -90,7 +98,7 @@ class ExactIndex:
 
     def remove(self, ids: Iterable[int]) -> int:
         with self._lock:
-            return self._remove(self._ids.intersection(_as_ids(ids).tolist()))
+            return self._remove(self._ids.intersection(as_ids(ids).tolist()))
 
     def search(
         self,
@@ -100,18 +108,18 @@ class ExactIndex:
         exclude: Iterable[int] | None = None,
         allowed: Iterable[int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        queries = self._as_rows(queries)
+        queries = as_rows(queries, self.dimension, self.metric)
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}.")
-        faiss = _faiss()
+        faiss = faiss_loaded()
         # The selectors point at each other and at these arrays: all must outlive the search.
         selector = None
-        excluded = _as_ids(exclude if exclude is not None else [])
+        excluded = as_ids(exclude if exclude is not None else [])
         if len(excluded):
             excluded_batch = faiss.IDSelectorBatch(excluded)
             selector = without = faiss.IDSelectorNot(excluded_batch)
         if allowed is not None:
-            selector = only = faiss.IDSelectorBatch(_as_ids(allowed))
+            selector = only = faiss.IDSelectorBatch(as_ids(allowed))
             if len(excluded):
                 selector = faiss.IDSelectorAnd(only, without)
         parameters = faiss.SearchParameters(sel=selector) if selector is not None else None
@@ -133,18 +141,6 @@ class ExactIndex:
             self._ids -= ids
         return len(ids)
 
-    def _as_rows(self, vectors: np.ndarray) -> np.ndarray:
-        rows = np.array(vectors, np.float32, order="C", ndmin=2)
-        if rows.ndim != 2 or rows.shape[1] != self.dimension:
-            raise ValueError(
-                f"Vectors of shape {rows.shape} do not fit an index of dimension {self.dimension}."
-            )
-        if not np.isfinite(rows).all():
-            raise ValueError("A vector holds NaN or infinity.")
-        if self.metric == "cosine":
-            rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return rows
-
     def _as_similarity(self, scores: np.ndarray) -> np.ndarray:
         if self.metric == "cosine":
             return np.clip(scores, -1, 1)
@@ -158,7 +154,20 @@ def similarity_of_cosine(cosine: np.ndarray, metric: Metric) -> np.ndarray:
     return 1 / (1 + np.sqrt(np.maximum(2 - 2 * cosine, 0)))
 
 
-def _as_ids(ids: Iterable[int]) -> np.ndarray:
+def as_rows(vectors: np.ndarray, dimension: int, metric: Metric) -> np.ndarray:
+    """A copy as float32 (n, dimension) rows, of unit length for "cosine". Raises ValueError."""
+    rows = np.array(vectors, np.float32, order="C", ndmin=2)
+    if rows.ndim != 2 or rows.shape[1] != dimension:
+        raise ValueError(f"Vectors of shape {rows.shape} do not fit an index of dimension {dimension}.")
+    if not np.isfinite(rows).all():
+        raise ValueError("A vector holds NaN or infinity.")
+    if metric == "cosine":
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows
+
+
+def as_ids(ids: Iterable[int]) -> np.ndarray:
+    """Ids as int64 (n,). Raises ValueError for negative ones."""
     if not isinstance(ids, np.ndarray):
         ids = list(ids)
     array = np.ascontiguousarray(ids, np.int64).reshape(-1)
@@ -168,7 +177,7 @@ def _as_ids(ids: Iterable[int]) -> np.ndarray:
 
 
 @cache
-def _faiss():
+def faiss_loaded():
     """FAISS, imported on first use and never before a fork; one thread, since requests run side by side."""
     import faiss
 

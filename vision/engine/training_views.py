@@ -18,6 +18,10 @@ SMALL_VIEW = 96
 MASK_STRIDE = 8
 #: A spot counts as seen when it lies so many pixels inside the other view.
 _MARGIN = 3
+#: Share of batches without colour: where scenes differ in hue, hue alone tells them apart, and little is
+#: learned of texture.
+_GREY_SHARE = 0.7
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 #: Chance of a spot on a fault to be chosen, beside one elsewhere.
 _FAULT_WEIGHT = 12.0
 
@@ -42,12 +46,18 @@ class ViewBatch:
 def draw_batch(
     pool: Pool, rows: np.ndarray, rng: np.random.Generator, size: int, device: torch.device
 ) -> ViewBatch:
-    """The scenes of these rows of the pool, every view mirrored, relit and cropped to `size` pixels."""
+    """The scenes of these rows of the pool, every view mirrored, relit and cropped to `size` pixels.
+
+    Most batches are grey throughout.
+    """
     count = len(rows) * VIEWS
     spec = get_backbone("faultnet")
     pixels = torch.from_numpy(pool.views[rows]).to(device).flatten(0, 1)
     views = pixels.permute(0, 3, 1, 2).float() / 255
     views = (views - spec.mean[0]) / spec.std[0]
+    if rng.uniform() < _GREY_SHARE:
+        luma = torch.tensor(_LUMA, device=device)[:, None, None]
+        views = (views * luma).sum(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
     masks = torch.from_numpy(pool.masks[rows]).to(device).flatten(0, 1)[:, None].float() / 255
     masks = functional.max_pool2d(masks, MASK_SIZE * MASK_STRIDE // VIEW_SIZE)
     transforms = torch.eye(3).repeat(len(rows), VIEWS, 1, 1)

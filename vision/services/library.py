@@ -1,19 +1,25 @@
-"""The similarity library of this process: a FAISS index kept up to date by the change log of the database."""
+"""The similarity library of this process: a snapshot, kept up to date by the change log of the database."""
 
 from dataclasses import dataclass
 from threading import RLock
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Max
 
-from cases.models import CaseImage
 from vision.engine.index import ExactIndex
-from vision.models import Embedding, EmbeddingSpace, LibraryChange
+from vision.engine.snapshot_generations import generations
+from vision.engine.snapshots import Snapshot, SnapshotError
+from vision.models import EmbeddingSpace, LibraryChange
 from vision.services.embedding import space_current, vectors_unpack
-
-#: Rows that travel from the database at a time.
-_CHUNK = 5_000
+from vision.services.snapshots import (
+    CHUNK,
+    change_mark,
+    library_members,
+    members_chunks,
+    snapshot_open,
+    snapshot_refuse,
+    snapshots_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -27,21 +33,28 @@ class Neighbours:
 
 
 class Library:
-    """All labelled images of one embedding space, as of the last committed change at each search."""
+    """All labelled images of one embedding space, as of the last committed change at each search.
+
+    What was labelled up to a snapshot is read from there, what came since from a small exact index beside it.
+    Without a snapshot everything is in the latter.
+    """
 
     def __init__(self, space: EmbeddingSpace):
         self.space = space
         self.watermark = 0
-        self._index = ExactIndex(space.dimension, metric=settings.METRIC)
+        self.snapshot: Snapshot | None = None
         self._loaded = False
         self._lock = RLock()
 
     def refresh(self) -> None:
         """Apply every change since the last call: at first the whole library, then a small delta."""
         with self._lock:
-            if not self._loaded:
+            if not self._loaded or (self.changed >= settings.SNAPSHOT_CHANGES and self._newer_snapshot()):
                 self._load()
-            self._apply_changes()
+            if not self._apply_changes():
+                # The database was put back to an older state, so nothing that is known here holds.
+                self._load()
+                self._apply_changes()
 
     def search(
         self,
@@ -50,64 +63,117 @@ class Library:
         *,
         exclude: np.ndarray | None = None,
         allowed: np.ndarray | None = None,
+        exactly: bool = False,
     ) -> Neighbours:
-        """The `top_k` most similar images to a float32 (d,) unit vector, exactly.
+        """The `top_k` most similar images to a float32 (d,) unit vector.
 
         `exclude` and `allowed` are int64 arrays of image ids. Fewer come back when the library has fewer.
+        Similarities are exact; with an approximate snapshot one in a hundred neighbours may be missed, unless
+        `exactly` is asked for.
         """
         with self._lock:
             self.refresh()
-            similarities, ids = self._index.search(
-                vector[None, :], min(top_k, max(len(self._index), 1)), exclude=exclude, allowed=allowed
-            )
-            found = ids[0] >= 0
-            return Neighbours(ids[0][found], similarities[0][found], self.watermark, len(self._index))
+            depth = min(top_k, max(len(self), 1))
+            while True:
+                try:
+                    similarities, ids = self._nearest(vector[None, :], depth, exclude, allowed, exactly)
+                    break
+                except SnapshotError as error:
+                    snapshot_refuse(self.snapshot.folder, error)
+                    self._load()
+                    self._apply_changes()
+            return Neighbours(ids, similarities, self.watermark, len(self))
 
     def vectors(self, newest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Image ids (int64) and their vectors, float32 (n, d), from the database: all, or the newest."""
-        stored = list(_members(self.space).order_by("-image_id").values_list("image_id", "vector")[:newest])
+        members = library_members(self.space).order_by("-image_id")
+        stored = list(members.values_list("image_id", "vector")[:newest])
         ids = np.array([image_id for image_id, _ in stored], dtype=np.int64)
         return ids, vectors_unpack([vector for _, vector in stored], self.space.dimension)
 
     def __len__(self):
-        return len(self._index)
+        return len(self._delta) + (len(self.snapshot) - len(self._hidden) if self.snapshot else 0)
+
+    @property
+    def changed(self) -> int:
+        """Images that are looked up beside the snapshot, or hidden in it."""
+        return len(self._delta) + len(self._hidden)
+
+    def ids(self) -> np.ndarray:
+        """Ids of all images that a search can find, int64, ascending."""
+        with self._lock:
+            self.refresh()
+            kept = np.asarray(self.snapshot.ids) if self.snapshot else np.empty(0, np.int64)
+            return np.union1d(np.setdiff1d(kept, self._hidden_ids()), self._delta.ids())
+
+    def vector(self, image_id: int) -> np.ndarray | None:
+        """The vector by which searches compare an image, float32 (d,); None when they don't know it."""
+        with self._lock:
+            if image_id in self._delta:
+                return self._delta.vector(image_id)
+            if self.snapshot is None or image_id in self._hidden:
+                return None
+            positions = self.snapshot.positions(np.array([image_id], np.int64))
+            return self.snapshot.vectors(positions)[0] if len(positions) else None
+
+    def _nearest(self, query, depth, exclude, allowed, exactly):
+        found = [self._delta.search(query, depth, exclude=exclude, allowed=allowed)]
+        if self.snapshot:
+            without = self._hidden_ids()
+            if exclude is not None:
+                without = np.concatenate([without, exclude])
+            found.append(
+                self.snapshot.search(query, depth, without=without, allowed=allowed, exactly=exactly)
+            )
+        similarities = np.concatenate([scores[0] for scores, _ in found])
+        ids = np.concatenate([ids[0] for _, ids in found])
+        order = np.lexsort((ids, -similarities))[:depth]
+        order = order[ids[order] >= 0]
+        return similarities[order], ids[order]
+
+    def _hidden_ids(self) -> np.ndarray:
+        return np.fromiter(self._hidden, np.int64, len(self._hidden))
+
+    def _newer_snapshot(self) -> bool:
+        names = [folder.name for folder in generations(snapshots_folder(self.space))[:1]]
+        return bool(names) and (self.snapshot is None or names[0] > self.snapshot.folder.name)
 
     def _load(self):
-        # The watermark is read first: what is committed meanwhile comes twice, and adding twice is harmless.
-        self.watermark = LibraryChange.objects.filter(space=self.space).aggregate(last=Max("id"))["last"] or 0
-        self._add(_members(self.space))
+        self._delta = ExactIndex(self.space.dimension, metric=settings.METRIC)
+        # Images of the snapshot that went out or came in anew since.
+        self._hidden: set[int] = set()
+        self.snapshot = snapshot_open(self.space)
+        if self.snapshot:
+            self.watermark, self._mark = self.snapshot.manifest.watermark, self.snapshot.manifest.mark
+        else:
+            # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
+            last = LibraryChange.objects.filter(space=self.space).last()
+            self.watermark, self._mark = (last.pk, change_mark(last)) if last else (0, "")
+            self._add(library_members(self.space))
         self._loaded = True
 
-    def _apply_changes(self):
-        changes = list(
-            LibraryChange.objects.filter(space=self.space, id__gt=self.watermark)
-            .order_by("id")
-            .values_list("id", "image_id", "operation")
-        )
+    def _apply_changes(self) -> bool:
+        """False when the database no longer knows the change up to which this library is."""
+        changes = list(LibraryChange.objects.filter(space=self.space, pk__gte=self.watermark).order_by("pk"))
+        if self.watermark:
+            if not changes or changes[0].pk != self.watermark or change_mark(changes[0]) != self._mark:
+                return False
+            changes = changes[1:]
         if not changes:
-            return
-        last_operation = {image_id: operation for _, image_id, operation in changes}
+            return True
+        last_operation = {change.image_id: change.operation for change in changes}
         added = [i for i, operation in last_operation.items() if operation == LibraryChange.Operation.ADD]
-        self._index.remove(np.array(list(last_operation), dtype=np.int64))
-        for start in range(0, len(added), _CHUNK):
-            self._add(_members(self.space).filter(image_id__in=added[start : start + _CHUNK]))
-        self.watermark = changes[-1][0]
+        self._delta.remove(np.array(list(last_operation), dtype=np.int64))
+        if self.snapshot:
+            self._hidden.update(i for i in last_operation if i in self.snapshot)
+        for start in range(0, len(added), CHUNK):
+            self._add(library_members(self.space).filter(image_id__in=added[start : start + CHUNK]))
+        self.watermark, self._mark = changes[-1].pk, change_mark(changes[-1])
+        return True
 
-    def _add(self, embeddings):
-        ids, vectors = [], []
-        for image_id, vector in embeddings.values_list("image_id", "vector").iterator(_CHUNK):
-            ids.append(image_id)
-            vectors.append(vector)
-            if len(ids) == _CHUNK:
-                self._index.add(np.array(ids, dtype=np.int64), vectors_unpack(vectors, self.space.dimension))
-                ids, vectors = [], []
-        if ids:
-            self._index.add(np.array(ids, dtype=np.int64), vectors_unpack(vectors, self.space.dimension))
-
-
-def _members(space):
-    """The embeddings that belong to the library: of diagnostic images with a confirmed category."""
-    return Embedding.objects.filter(space=space, image__in=CaseImage.objects.diagnostic().labelled())
+    def _add(self, members):
+        for ids, vectors in members_chunks(members, self.space.dimension):
+            self._delta.add(ids, vectors)
 
 
 _libraries: dict[int, Library] = {}

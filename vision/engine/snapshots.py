@@ -1,0 +1,368 @@
+"""Snapshots of a library on disk: written once, checked, then only read, by all processes together.
+
+A snapshot is a folder:
+
+    ids.npy        int64 (n,), ascending
+    checks.npy     uint32 (n,), CRC-32 of each stored vector
+    vectors.faiss  the vectors, float16, as a flat FAISS index: what every answer is computed from
+    cells.faiss    only of the engine "approximate": an inverted file with 8-bit codes that names candidates
+    manifest.json  counts, checksums, the space, the watermark, and how the engine was set
+
+The files are memory-mapped: opening costs milliseconds, and processes share the pages. A vector is compared
+with its CRC whenever it enters an answer, so damage on the disk is found before it is told.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from vision.engine.index import NO_ID, Metric, as_ids, as_rows, faiss_loaded
+
+Engine = Literal["exact", "approximate"]
+FORMAT = 1
+MANIFEST = "manifest.json"
+#: From this count on candidates come from cells: a scan of fewer vectors takes under a millisecond.
+APPROXIMATE_FROM = 50_000
+#: Share of the true ten nearest that an approximate snapshot promises, measured when it is built.
+RECALL_PROMISED = 0.99
+_RECALL_AIMED = 0.995
+#: Snapshots up to this size are hashed whole when they are opened; of larger ones `verify` does it.
+_HASHED_WHEN_OPENED = 64 * 2**20
+#: Rows of a filter that are compared one by one rather than skipped over in a scan.
+_GATHERED = 20_000
+_CHUNK = 20_000
+_CALIBRATION_QUERIES = 200
+_TRAINING_VECTORS_PER_CELL = 64
+
+
+class SnapshotError(Exception):
+    """A snapshot is damaged or belongs elsewhere; the text says what is wrong with which file."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot says of itself. `mark` identifies the change at the watermark, not only its number."""
+
+    space: str
+    dimension: int
+    metric: Metric
+    engine: Engine
+    reason: str
+    count: int
+    watermark: int
+    mark: str
+    parameters: dict[str, float] = field(default_factory=dict)
+    files: dict[str, dict[str, int | str]] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        content = asdict(self)
+        content["digest"] = _digest(content)
+        path = folder / MANIFEST
+        path.write_text(json.dumps(content, indent=1, sort_keys=True))
+        sync(path)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Raises SnapshotError when it is missing, damaged, or of a format that this version can't read."""
+        try:
+            content = json.loads((folder / MANIFEST).read_bytes())
+            digest = content.pop("digest")
+            if content["format"] != FORMAT:
+                raise SnapshotError(f"{folder}/{MANIFEST} has format {content['format']}, not {FORMAT}.")
+            if digest != _digest(content):
+                raise SnapshotError(f"{folder}/{MANIFEST} is damaged: its digest does not fit its content.")
+            return cls(**content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"{folder}/{MANIFEST} can't be read ({error}).") from error
+
+
+def engine_choose(count: int) -> tuple[Engine, str]:
+    """The engine for so many vectors, and why, as a sentence."""
+    if count < APPROXIMATE_FROM:
+        return "exact", f"Every vector is compared: there are fewer than {APPROXIMATE_FROM:,}."
+    return "approximate", (
+        f"From {APPROXIMATE_FROM:,} vectors on, cells name candidates, which are then compared exactly."
+    )
+
+
+def snapshot_write(
+    folder: Path,
+    *,
+    space: str,
+    dimension: int,
+    metric: Metric,
+    count: int,
+    watermark: int,
+    mark: str,
+    chunks: Iterable[tuple[np.ndarray, np.ndarray]],
+    engine: Engine | None = None,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+) -> Manifest:
+    """Write a snapshot into an empty folder, from chunks of ids and float32 vectors in ascending order of id.
+
+    `count` is the number of rows that are expected, for progress and the choice of the engine. `progress`
+    gets the step's name, what is done and what there is to do. Everything has reached the disk on return.
+    Raises ValueError for ids out of order, OSError when the disk is full.
+    """
+    faiss = faiss_loaded()
+    measure = _faiss_metric(metric)
+    flat = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, measure)
+    flat.is_trained = True
+    ids, checks, last = [], [], -1
+    progress("collect", 0, count)
+    for chunk_ids, vectors in chunks:
+        chunk_ids = as_ids(chunk_ids)
+        if len(chunk_ids) and (chunk_ids[0] <= last or (np.diff(chunk_ids) <= 0).any()):
+            raise ValueError("The ids of a snapshot must ascend.")
+        if not len(chunk_ids):
+            continue
+        last = int(chunk_ids[-1])
+        rows = as_rows(vectors, dimension, metric).astype("<f2")
+        flat.add(rows.astype(np.float32))
+        ids.append(chunk_ids)
+        checks.append(np.array([zlib.crc32(row) for row in rows], np.uint32))
+        progress("collect", flat.ntotal, max(count, flat.ntotal))
+    all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
+    all_checks = np.concatenate(checks) if checks else np.empty(0, np.uint32)
+    chosen, reason = engine_choose(len(all_ids))
+    if engine is not None and engine != chosen:
+        chosen, reason = engine, "The setting asks for it."
+    progress("write", 0, 1)
+    np.save(folder / "ids.npy", all_ids)
+    np.save(folder / "checks.npy", all_checks)
+    faiss.write_index(flat, str(folder / "vectors.faiss"))
+    parameters = {}
+    if chosen == "approximate" and len(all_ids):
+        parameters = _write_cells(folder, flat, measure, progress)
+    files = {}
+    for path in sorted(folder.iterdir()):
+        progress("seal", len(files), len(files) + 1)
+        sync(path)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    manifest = Manifest(
+        space=space, dimension=dimension, metric=metric, engine=chosen, reason=reason, count=len(all_ids),
+        watermark=watermark, mark=mark, parameters=parameters, files=files,
+    )  # fmt: skip
+    manifest.write(folder)
+    sync(folder)
+    progress("seal", 1, 1)
+    return manifest
+
+
+def _write_cells(folder, flat, measure, progress) -> dict[str, float]:
+    faiss = faiss_loaded()
+    total, dimension = flat.ntotal, flat.d
+    cells = 2 ** int(np.clip(np.round(np.log2(4 * total**0.5)), 4, 14))
+    coarse = faiss.IndexFlat(dimension, measure)
+    index = faiss.IndexIVFScalarQuantizer(
+        coarse, dimension, cells, faiss.ScalarQuantizer.QT_8bit, measure, False
+    )
+    coarse.this.disown()
+    index.own_fields = True
+    index.cp.niter, index.cp.seed = 10, 0
+    index.cp.max_points_per_centroid = _TRAINING_VECTORS_PER_CELL
+    rng = np.random.default_rng(0)
+    sample = np.sort(rng.permutation(total)[: cells * _TRAINING_VECTORS_PER_CELL])
+    progress("train", 0, 1)
+    index.train(flat.reconstruct_batch(sample))
+    for start in range(0, total, _CHUNK):
+        progress("fill", start, total)
+        index.add(flat.reconstruct_n(start, min(_CHUNK, total - start)))
+    progress("calibrate", 0, 1)
+    # New pictures lie beside the stored ones, not on them: a vector finds itself in any cell.
+    first, second = rng.integers(0, total, (2, _CALIBRATION_QUERIES))
+    queries = flat.reconstruct_batch(first) * 0.7 + flat.reconstruct_batch(second) * 0.3
+    depth = min(10, total)
+    true = flat.search(queries, depth)[1]
+    probes, recall = 1, 0.0
+    while True:
+        index.nprobe = probes
+        found = index.search(queries, min(_candidates(10), total))[1]
+        recall = np.mean([len(np.intersect1d(a, b)) / depth for a, b in zip(found, true, strict=True)])
+        if recall >= _RECALL_AIMED or probes >= cells:
+            break
+        probes *= 2
+    faiss.write_index(index, str(folder / "cells.faiss"))
+    return {"cells": cells, "probes": probes, "recall": round(float(recall), 4)}
+
+
+def _candidates(top_k: int) -> int:
+    """How many to compare exactly for an answer of `top_k`: 8-bit codes misplace some of the nearest."""
+    return 4 * top_k + 60
+
+
+class Snapshot:
+    """A snapshot that was opened: read-only, safe to share between threads. Use `Snapshot.open`."""
+
+    def __init__(self, folder: Path, manifest: Manifest):
+        self.folder = folder
+        self.manifest = manifest
+        self.dimension, self.metric = manifest.dimension, manifest.metric
+        self.ids = np.load(folder / "ids.npy", mmap_mode="r")
+        self._checks = np.load(folder / "checks.npy", mmap_mode="r")
+        faiss = faiss_loaded()
+        vectors = folder / "vectors.faiss"
+        self._flat = faiss.read_index(str(vectors), faiss.IO_FLAG_MMAP_IFC)
+        # The codes are the end of the file, row by row.
+        offset = vectors.stat().st_size - 2 * len(self.ids) * self.dimension
+        shape = (len(self.ids), self.dimension)
+        self._rows = (
+            np.memmap(vectors, "<f2", "r", offset, shape) if len(self.ids) else np.empty(shape, "<f2")
+        )
+        self._cells = None
+        if "cells.faiss" in manifest.files:
+            self._cells = faiss.read_index(str(folder / "cells.faiss"), faiss.IO_FLAG_MMAP_IFC)
+            self._cells.nprobe = int(manifest.parameters["probes"])
+        if not (len(self.ids) == len(self._checks) == self._flat.ntotal == manifest.count):
+            raise SnapshotError(f"{folder} holds other numbers of rows than its manifest says.")
+
+    @classmethod
+    def open(cls, folder: Path, *, space: str, metric: Metric) -> "Snapshot":
+        """Raises SnapshotError when it is truncated, damaged, incomplete, or of another space or metric."""
+        manifest = Manifest.read(folder)
+        if (manifest.space, manifest.metric) != (space, metric):
+            raise SnapshotError(
+                f"{folder} holds the space {manifest.space} ({manifest.metric}), not {space} ({metric})."
+            )
+        for name, noted in manifest.files.items():
+            path = folder / name
+            size = path.stat().st_size if path.is_file() else None
+            if size != noted["bytes"]:
+                raise SnapshotError(f"{path} has {size} bytes, not {noted['bytes']}: it is not whole.")
+        if sum(noted["bytes"] for noted in manifest.files.values()) <= _HASHED_WHEN_OPENED:
+            _hashes_check(folder, manifest)
+        try:
+            return cls(folder, manifest)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SnapshotError(f"{folder} can't be opened ({error}).") from error
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, id: int) -> bool:
+        return bool(len(self.positions(np.array([id], np.int64))))
+
+    def positions(self, ids: np.ndarray) -> np.ndarray:
+        """Rows of those of the ids (any order) that are here: int64, ascending."""
+        ids = np.unique(ids)
+        if not len(self.ids):
+            return np.empty(0, np.int64)
+        places = np.searchsorted(self.ids, ids)
+        here = places < len(self.ids)
+        here[here] = self.ids[places[here]] == ids[here]
+        return places[here].astype(np.int64)
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Stored vectors of these rows, float32. Raises SnapshotError when one is not what was written."""
+        stored = self._rows[positions]
+        for position, row in zip(positions.tolist(), stored, strict=True):
+            if zlib.crc32(row) != self._checks[position]:
+                raise SnapshotError(
+                    f"{self.folder}/vectors.faiss is damaged: the vector of image {self.ids[position]} "
+                    "is not what was written."
+                )
+        return stored.astype(np.float32)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        top_k: int,
+        *,
+        without: np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
+        exactly: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As LibraryIndex.search; `without` and `allowed` are ids. `exactly` leaves the cells aside."""
+        queries = as_rows(queries, self.dimension, self.metric)
+        scores = np.full((len(queries), top_k), -np.inf, np.float32)
+        ids = np.full((len(queries), top_k), NO_ID, np.int64)
+        hidden = self.positions(without) if without is not None and len(without) else np.empty(0, np.int64)
+        few, selected = None, None
+        if allowed is not None:
+            shown = np.setdiff1d(self.positions(allowed), hidden, assume_unique=True)
+            few = shown if len(shown) <= _GATHERED else None
+            selected = np.zeros(len(self), bool)
+            selected[shown] = True
+            reachable = len(shown)
+        else:
+            if len(hidden):
+                selected = np.ones(len(self), bool)
+                selected[hidden] = False
+            reachable = len(self) - len(hidden)
+        depth = min(top_k, reachable)
+        if not depth:
+            return scores, ids
+        if few is not None:
+            found = np.broadcast_to(few, (len(queries), len(few)))
+        else:
+            found = self._named(queries, depth, min(_candidates(top_k), reachable), selected, exactly)
+        for row, (query, positions) in enumerate(zip(queries, found, strict=True)):
+            scores[row, :depth], ids[row, :depth] = self._nearest(query, positions[positions >= 0], depth)
+        return scores, ids
+
+    def _named(self, queries, depth, candidates, selected, exactly):
+        """Rows that may be the nearest, by query; at least `depth` of each."""
+        faiss = faiss_loaded()
+        bits = selector = None
+        if selected is not None:
+            bits = np.packbits(selected, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)
+        if self._cells is not None and not exactly:
+            # A cell may hold nothing that is allowed: then more of them are looked into.
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self._cells.nprobe)
+            found = self._cells.search(queries, candidates, params=parameters)[1]
+            if ((found >= 0).sum(1) >= depth).all():
+                return found
+        parameters = faiss.SearchParameters(sel=selector) if selector is not None else None
+        return self._flat.search(queries, candidates, params=parameters)[1]
+
+    def _nearest(self, query, positions, depth):
+        vectors = as_rows(self.vectors(positions), self.dimension, self.metric)
+        if self.metric == "cosine":
+            similarities = np.clip(vectors @ query, -1, 1)
+        else:
+            similarities = 1 / (1 + np.linalg.norm(vectors - query, axis=1))
+        ids = np.asarray(self.ids[positions])
+        best = np.lexsort((ids, -similarities))[:depth]
+        return similarities[best], ids[best]
+
+    def verify(self) -> None:
+        """Hash every file. Raises SnapshotError when one is not what was written."""
+        _hashes_check(self.folder, self.manifest)
+
+
+def _hashes_check(folder: Path, manifest: Manifest) -> None:
+    for name, noted in manifest.files.items():
+        if _sha256(folder / name) != noted["sha256"]:
+            raise SnapshotError(f"{folder / name} is damaged: its sha256 is not what was written.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file or folder reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _faiss_metric(metric: Metric) -> int:
+    faiss = faiss_loaded()
+    return faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
