@@ -13,10 +13,10 @@ RUN useradd --system --create-home --uid 10001 faultdiag \
 WORKDIR /app
 
 # The CPU build of torch comes from PyTorch's own index, without NVIDIA's libraries.
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt requirements-s3.txt constraints.txt ./
 RUN grep -E '^(torch|torchvision)==' requirements.txt > torch.txt \
     && pip install --index-url https://download.pytorch.org/whl/cpu --no-deps -r torch.txt \
-    && pip install -r requirements.txt -c constraints.txt \
+    && pip install -r requirements.txt -r requirements-s3.txt -c constraints.txt \
     && rm torch.txt
 
 COPY . .

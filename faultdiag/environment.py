@@ -1,6 +1,7 @@
 """Every setting that the environment may give: its name, type, default and meaning, once."""
 
 import os
+import re
 import secrets
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from vision.engine.backbones import get_backbone
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _MEGA = 1_000_000
+#: A bucket's name as every S3 server takes it, and folders in it.
+_STORAGE = r"files|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[\w.-]+)*/?"
+_ENDPOINT = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?"
 
 
 def _known_backbone(name: str) -> str:
@@ -39,6 +43,15 @@ def _of_scheme(*schemes: str) -> AfterValidator:
 
 def _split(text: Any) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def _like(pattern: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError("another form")
+        return text
+
+    return AfterValidator(check)
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -79,6 +92,22 @@ class Environment(BaseSettings):
         None,
         "Redis server. Without it, one of its own runs from the data folder.",
         "redis://host:port/number, rediss://… or unix:///socket",
+    )
+    storage: Annotated[str, _like(_STORAGE)] = _variable(
+        "FAULTDIAG_STORAGE",
+        "files",
+        "Where pictures lie: in the data folder, or in an S3 bucket, whose keys are read from"
+        " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        "files or s3://bucket/folder",
+    )
+    s3_endpoint: Annotated[str, _like(_ENDPOINT)] | None = _variable(
+        "FAULTDIAG_S3_ENDPOINT",
+        None,
+        "Server of the bucket, such as MinIO or Ceph. Without it, Amazon's.",
+        "https://host:port or http://host:port",
+    )
+    s3_region: Annotated[str, _like(r"[a-z0-9-]+")] = _variable(
+        "FAULTDIAG_S3_REGION", "us-east-1", "Region of the bucket.", "a name such as eu-central-1"
     )
     secret_key: SecretStr | None = _variable(
         "SECRET_KEY",
@@ -191,6 +220,14 @@ class Environment(BaseSettings):
     def max_image_pixels(self) -> int:
         return self.max_image_megapixels * _MEGA
 
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Bucket and folder in it, None when pictures lie in the data folder."""
+        if self.storage == "files":
+            return None
+        name, _, folder = self.storage.removeprefix("s3://").partition("/")
+        return name, folder.rstrip("/")
+
 
 #: Variables whose value is never shown.
 _SECRET = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"}
@@ -237,7 +274,9 @@ def environment() -> Environment:
 
 def _sentence(problem: Any) -> str:
     name = str(problem["loc"][0])
-    value = "" if name in _SECRET else f" is {os.environ.get(name, '')!r} and"
+    value = os.environ.get(name, "")
+    # Before an @ stands a password.
+    value = "" if name in _SECRET or "@" in value else f" is {value!r} and"
     return f"{name}{value} can't be used: give {variables()[name][2]}."
 
 

@@ -7,12 +7,14 @@ from threading import Lock
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
+from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from cases.storages import StorageAway
 from faultdiag.celery import app
 from vision.engine.backbones import WeightsError
 
@@ -78,6 +80,14 @@ def _notes() -> list[str]:
     return [note] if note else []
 
 
+def _pictures() -> None:
+    try:
+        default_storage.check()
+    except StorageAway as away:
+        logger.warning("readyz: %s", away.reason)
+        raise NotReady("The storage of the pictures does not work: see the log.") from None
+
+
 class _Workers:
     """Asks the workers which queues they serve, at most once a second."""
 
@@ -104,6 +114,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "database": _database,
     "redis": _redis,
     "migrations": _Once(_migrations),
+    "pictures": _pictures,
     "weights": _weights,
     "workers": _Workers(),
 }

@@ -13,11 +13,13 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.cache import cache
+from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
+from cases.storages import StorageAway
 from faultdiag.processes import Refused, lock_try
 
 _NEEDED_BYTES = 500 * 2**20
@@ -71,7 +73,7 @@ def port_check(host: str, port: int) -> None:
 
 
 def servers_check() -> None:
-    """Refuse to go on when PostgreSQL or Redis does not answer."""
+    """Refuse to go on when PostgreSQL, Redis or the storage of the pictures does not answer."""
     try:
         connection.ensure_connection()
     except OperationalError as error:
@@ -81,6 +83,10 @@ def servers_check() -> None:
         cache.ping()
     except RedisError as error:
         raise Refused(f"Redis can't be reached: check REDIS_URL ({error}).") from error
+    try:
+        default_storage.check()
+    except StorageAway as away:
+        raise Refused(f"Pictures can't be stored: check FAULTDIAG_STORAGE. {away.reason}") from away
 
 
 def database_migrate() -> int:

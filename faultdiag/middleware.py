@@ -1,6 +1,9 @@
-"""What is refused before any page looks at it."""
+"""What is refused before any page looks at it, and what any page may find away."""
 
 from django.core.exceptions import BadRequest
+from django.shortcuts import render
+
+from cases.storages import StorageAway
 
 
 def refuse_nul(get_response):
@@ -15,4 +18,19 @@ def refuse_nul(get_response):
             raise BadRequest("The address has a NUL character.")
         return get_response(request)
 
+    return middleware
+
+
+def tell_storage_away(get_response):
+    """Answer 503 with the reason when a page needs the storage of the pictures and it does not work."""
+
+    def middleware(request):
+        return get_response(request)
+
+    def process_exception(request, exception):
+        if isinstance(exception, StorageAway):
+            return render(request, "503.html", {"exception": exception}, status=503)
+        return None
+
+    middleware.process_exception = process_exception
     return middleware

@@ -7,7 +7,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from faultdiag import addresses
+from faultdiag import addresses, picture_storage
 from faultdiag.environment import BASE_DIR, environment, secret_key
 from faultdiag.processes import Refused
 
@@ -19,6 +19,7 @@ try:
             "DATABASE_URL and REDIS_URL are not both set: start through script/server or manage.py, "
             "which run servers of their own, or name your servers."
         )
+    _pictures = picture_storage.storages(_env)
 except Refused as _refused:
     raise ImproperlyConfigured(str(_refused)) from None
 
@@ -83,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "pghistory.middleware.HistoryMiddleware",
+    "faultdiag.middleware.tell_storage_away",
 ]
 
 ROOT_URLCONF = "faultdiag.urls"
@@ -121,10 +123,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     # Names come from the content, so what is overwritten can only be the torn copy of a crashed upload.
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"allow_overwrite": True},
-    },
+    **_pictures,
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -264,5 +263,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "faiss": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # At DEBUG they write down whole requests, with the name of the key and the session token.
+        **{name: {"level": "INFO"} for name in ("boto3", "botocore", "s3transfer", "urllib3")},
     },
 }

@@ -83,6 +83,55 @@ def celery_worker(transactional_db):
 
 
 @pytest.fixture(scope="session")
+def s3_server():
+    """A server that speaks S3, for tests that leave it running."""
+    from tests.s3_server import S3Server
+
+    server = S3Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own_s3_server():
+    """One that a test may stop."""
+    from tests.s3_server import S3Server
+
+    server = S3Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def use_bucket(settings, monkeypatch):
+    """Have this process keep its pictures in a new bucket of an S3 server."""
+    from faultdiag.environment import Environment
+    from faultdiag.picture_storage import storages
+    from tests.s3_server import Bucket
+
+    def use(server):
+        bucket = Bucket(server)
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        settings.STORAGES = {**settings.STORAGES, **storages(Environment())}
+        return bucket
+
+    return use
+
+
+@pytest.fixture
+def bucket(s3_server, use_bucket):
+    """The bucket that keeps the pictures of this test."""
+    return use_bucket(s3_server)
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """The path of Chromium. Without it tests are skipped, or fail where FAULTDIAG_REQUIRE_BROWSER is set."""
     for name in ("chromium", "chromium-browser", "google-chrome"):

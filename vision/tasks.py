@@ -8,6 +8,7 @@ from celery.signals import worker_ready
 
 from cases.models import Case
 from cases.services.jobs import job_run, jobs_recover
+from cases.storages import StorageAway
 from vision.services.adaptation import AdaptationRefused, adaptation_run
 from vision.services.classifiers import classifier_fit, classifier_keep
 from vision.services.diagnosis import case_process, waiting_cases_enqueue
@@ -32,9 +33,9 @@ from vision.services.spaces import (
 _PATIENCE = timedelta(seconds=30)
 
 
-@shared_task
+@shared_task(throws=(StorageAway,))
 def process_case(case_id: int, enqueued_at: float) -> int | None:
-    """Embed and diagnose a case that somebody waits for."""
+    """Embed and diagnose a case that somebody waits for; while its storage is away, the sweep repeats it."""
     case = Case.objects.filter(pk=case_id).first()
     if case is None:
         return None
@@ -42,7 +43,7 @@ def process_case(case_id: int, enqueued_at: float) -> int | None:
     return diagnosis and diagnosis.pk
 
 
-@shared_task
+@shared_task(throws=(StorageAway,))
 def embed_pending() -> None:
     """Embed a batch of imported images, and queue the next one while there is more."""
     if pending_embed():
@@ -71,7 +72,7 @@ def warm_up() -> None:
     sight_warm_up()
 
 
-@shared_task(throws=(AdaptationRefused,))
+@shared_task(throws=(AdaptationRefused, StorageAway))
 def adapt(job_id: int) -> None:
     """Tune the embedding to the labels; not on the queue of the pictures, which would wait for it."""
     with job_run(job_id) as progress:
@@ -79,7 +80,7 @@ def adapt(job_id: int) -> None:
             adaptation_run(progress)
 
 
-@shared_task(throws=(SpaceRefused,))
+@shared_task(throws=(SpaceRefused, StorageAway))
 def build_space(job_id: int) -> None:
     """Build a part of an embedding space, and queue the next one while there is more."""
     with job_run(job_id) as progress:

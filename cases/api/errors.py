@@ -17,6 +17,8 @@ from django.http import Http404
 from rest_framework import exceptions, serializers, status, views
 from rest_framework.settings import api_settings
 
+from cases.storages import StorageAway
+
 
 class Conflict(exceptions.APIException):
     """The request is well formed, but what is stored stands against it."""
@@ -30,6 +32,13 @@ class TooLarge(exceptions.APIException):
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+class Unavailable(exceptions.APIException):
+    """Something that the server needs is away; the same request may succeed in a minute."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "storage_away"
 
 
 class ProblemSerializer(serializers.Serializer):
@@ -69,6 +78,8 @@ def _translate(exc: Exception) -> Exception:
     if isinstance(exc, RequestDataTooBig):
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 2**20
         return TooLarge(f"The request has more than {most:g} MiB without its files: send less at once.")
+    if isinstance(exc, StorageAway):
+        return Unavailable(str(exc))
     if isinstance(exc, SuspiciousOperation):
         return exceptions.ParseError(str(exc) or None)
     return exc

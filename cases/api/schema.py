@@ -21,6 +21,7 @@ _ERRORS = {
     status.HTTP_409_CONFLICT: "What is stored stands against it.",
     status.HTTP_413_REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
     status.HTTP_429_TOO_MANY_REQUESTS: "Too many requests: `Retry-After` says how many seconds to wait.",
+    status.HTTP_503_SERVICE_UNAVAILABLE: "The storage of the pictures is away: try again in a minute.",
 }
 
 
@@ -57,4 +58,11 @@ class ApiSchema(AutoSchema):
             return writes
         if code == status.HTTP_409_CONFLICT:
             return writes or self.method == "DELETE"
+        if code == status.HTTP_503_SERVICE_UNAVAILABLE:
+            return self._touches_files()
         return code != status.HTTP_404_NOT_FOUND or "{" in self.path or self._is_list_view()
+
+    def _touches_files(self) -> bool:
+        action = getattr(self.view, "action", None)
+        uploads = getattr(self.view, "throttle_scopes", {}).get(action) == "upload"
+        return uploads or action in getattr(self.view, "file_actions", ())

@@ -47,8 +47,13 @@ def pictures_check(pictures: Sequence[Picture]) -> list[ImageInfo]:
 def image_file_store(picture: Picture, info: ImageInfo) -> ImageFile:
     """Store the original once; the same bytes give the same row, whoever uploads them.
 
-    An original that was lost or cut short on disk is written again.
+    An original that was lost or cut short is written again. Raises StorageAway.
     """
+    return _row_store(_original_write(picture, info))
+
+
+def _original_write(picture: Picture, info: ImageInfo) -> ImageFile:
+    """The row of an original whose bytes are stored now; not saved yet when it is new."""
     existing = ImageFile.objects.filter(sha256=info.sha256).first()
     if existing:
         if not _is_whole(existing):
@@ -64,8 +69,14 @@ def image_file_store(picture: Picture, info: ImageInfo) -> ImageFile:
         perceptual_hash=perceptual_hash(load_image(picture.data, fit=256)),
     )
     image_file.original.save(picture.name, ContentFile(picture.data), save=False)
+    return image_file
+
+
+def _row_store(image_file: ImageFile) -> ImageFile:
+    if image_file.pk:
+        return image_file
     ImageFile.objects.bulk_create([image_file], ignore_conflicts=True)
-    return ImageFile.objects.get(sha256=info.sha256)
+    return ImageFile.objects.get(sha256=image_file.sha256)
 
 
 def _is_whole(image_file: ImageFile) -> bool:
@@ -87,7 +98,6 @@ def case_number_next(year: int) -> str:
     return f"FD-{year}-{last:06d}"
 
 
-@transaction.atomic
 def case_create(
     *,
     pictures: Sequence[Picture],
@@ -101,35 +111,37 @@ def case_create(
 
     `fields` are fields of Case. `bulk` marks imports, whose pictures wait behind those of people.
     `watch` gets the stages "validate" and "store".
-    Raises ValidationError (keys: field names, "images").
+    Raises ValidationError (keys: field names, "images"), and StorageAway when no picture can be stored.
     """
     watch = watch or Stopwatch()
     infos = pictures_check(pictures) if pictures else []
     watch.lap("validate")
     case = Case(status=status, created_by=user, **fields)
     case.full_clean(exclude=["number"])
-    case.number = case_number_next(timezone.localtime(case.reported_at).year)
-    case.save()
-    CaseTransition.objects.create(case=case, to_status=status, made_by=user, note="Created")
-    if pictures:
-        _images_attach(case, pictures, infos, bulk=bulk)
+    # Before the number is taken, for which all other new cases wait: the storage may be slow.
+    originals = _originals_write(pictures, infos)
+    with transaction.atomic():
+        case.number = case_number_next(timezone.localtime(case.reported_at).year)
+        case.save()
+        CaseTransition.objects.create(case=case, to_status=status, made_by=user, note="Created")
+        if pictures:
+            _images_attach(case, originals, range(CaseImage.MAX_PER_CASE), bulk=bulk)
     watch.lap("store")
     return case
 
 
 @transaction.atomic
 def case_add_images(case: Case, pictures: Sequence[Picture], *, bulk: bool = False) -> list[CaseImage]:
-    """Add views to a case, up to ten in all. A picture that the case shows already is left as it is."""
+    """Add views to a case, up to ten in all. A picture that the case shows already is left as it is.
+
+    Raises ValidationError, and StorageAway when no picture can be stored.
+    """
     Case.objects.select_for_update().get(pk=case.pk)
-    return _images_attach(case, pictures, pictures_check(pictures), bulk=bulk)
-
-
-def _images_attach(case, pictures, infos, *, bulk):
-    present = {image.file.sha256: image for image in case.images.select_related("file")}
-    fresh = {info.sha256: (picture, info) for picture, info in zip(pictures, infos, strict=True)}
-    fresh = {digest: pair for digest, pair in fresh.items() if digest not in present}
+    infos = pictures_check(pictures)
+    present = {image.file.sha256: image.position for image in case.images.select_related("file")}
+    fresh = [pair for pair in zip(pictures, infos, strict=True) if pair[1].sha256 not in present]
     free = CaseImage.MAX_PER_CASE - len(present)
-    if len(fresh) > free:
+    if len({info.sha256 for _, info in fresh}) > free:
         raise ValidationError(
             {
                 "images": f"{case.number} has {len(present)} pictures and takes {CaseImage.MAX_PER_CASE} at"
@@ -137,17 +149,27 @@ def _images_attach(case, pictures, infos, *, bulk):
             },
             code="too_many_files",
         )
-    taken = {image.position for image in present.values()}
-    positions = [position for position in range(CaseImage.MAX_PER_CASE) if position not in taken]
+    originals = _originals_write([picture for picture, _ in fresh], [info for _, info in fresh])
+    positions = [place for place in range(CaseImage.MAX_PER_CASE) if place not in present.values()]
+    return _images_attach(case, originals, positions, bulk=bulk)
+
+
+def _originals_write(pictures, infos) -> list[tuple[Picture, ImageFile]]:
+    """Each picture with its row, the same bytes once; rows of new ones are not saved yet."""
+    pairs = {info.sha256: (picture, info) for picture, info in zip(pictures, infos, strict=True)}
+    return [(picture, _original_write(picture, info)) for picture, info in pairs.values()]
+
+
+def _images_attach(case, originals, positions, *, bulk):
     images = [
         CaseImage(
             case=case,
-            file=image_file_store(picture, info),
+            file=_row_store(image_file),
             position=position,
             role=picture.role,
             name=picture.name[-200:],
         )
-        for position, (picture, info) in zip(positions, fresh.values(), strict=False)
+        for position, (picture, image_file) in zip(positions, originals, strict=False)
     ]
     CaseImage.objects.bulk_create(images)
     images_added.send(sender=Case, case=case, images=images, bulk=bulk)

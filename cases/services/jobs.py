@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from cases.models import Job
+from cases.storages import StorageAway
 
 #: A running job that gave no sign of life for so long has lost its worker.
 SILENCE = timedelta(seconds=30)
@@ -68,7 +69,8 @@ def job_run(job_id: int):
 
     Yields None when another worker holds the job or it is over: the body should then return at once.
     A body that calls `pause` runs again, from the queue, with the progress that it noted.
-    An exception ends the job as failed, with its sentence on the row, and is raised again.
+    An exception ends the job as failed, with its sentence on the row, and is raised again; only while the
+    storage of the pictures is away does it go on waiting.
     """
     now = timezone.now()
     claimed = (
@@ -82,6 +84,10 @@ def job_run(job_id: int):
     progress = JobProgress(Job.objects.get(pk=job_id))
     try:
         yield progress
+    except StorageAway as away:
+        # Not the job's fault, and it would fail again at once: jobs_recover queues it in a minute.
+        Job.objects.filter(pk=job_id).update(state=Job.State.QUEUED, message=str(away)[:300])
+        raise
     except Exception as error:
         Job.objects.filter(pk=job_id).update(
             state=Job.State.FAILED, error=str(error) or type(error).__name__, finished_at=timezone.now()

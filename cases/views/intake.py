@@ -13,6 +13,7 @@ from cases.forms import CaseForm
 from cases.models import Case, CaseImage
 from cases.services.intake import Picture, case_create, image_limits, pictures_check
 from cases.services.stopwatch import Stopwatch
+from cases.storages import StorageAway
 from cases.views.access import needs
 from cases.views.options import datalists
 from vision.engine.images import ACCEPTED, ACCEPTED_MIME_TYPES
@@ -43,6 +44,8 @@ def case_new(request):
         case = case_create(pictures=pictures, user=request.user, watch=watch, **form.cleaned_data)
     except ValidationError as error:
         return _refuse(request, form, pictures, error.message_dict, token)
+    except StorageAway as error:
+        return _refuse(request, form, pictures, {"__all__": [str(error)]}, token, status=503)
     except BaseException:
         cache.delete(token)
         raise
@@ -106,7 +109,7 @@ def _go(request, case):
     return redirect(case.get_triage_url())
 
 
-def _refuse(request, form, pictures, errors, token):
+def _refuse(request, form, pictures, errors, token, status=422):
     if token:
         cache.delete(token)
     sentences = [_sentence(picture) for picture in pictures]
@@ -114,7 +117,7 @@ def _refuse(request, form, pictures, errors, token):
         errors.pop("images", None)
     if _wants_json(request):
         listed = {name: [str(sentence) for sentence in some] for name, some in errors.items()}
-        return JsonResponse({"errors": listed, "files": sentences}, status=422)
+        return JsonResponse({"errors": listed, "files": sentences}, status=status)
     for name, some in errors.items():
         if name in form.fields and name not in form.errors:
             form.add_error(name, some)
@@ -122,7 +125,7 @@ def _refuse(request, form, pictures, errors, token):
         "picture_errors": [*errors.get("images", []), *(sentence for sentence in sentences if sentence)],
         "other_errors": errors.get("__all__", []),
     }
-    return _page(request, form, status=422, **context)
+    return _page(request, form, status=status, **context)
 
 
 def _sentence(picture: Picture) -> str:

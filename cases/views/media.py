@@ -1,10 +1,5 @@
 """Pictures, for people who may see the case or the category that they belong to."""
 
-import os
-import tempfile
-from pathlib import Path
-
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,10 +7,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from cases.models import CaseImage, CategoryExample, ImageFile
-from vision.engine.images import load_image, render_preview
-
-#: Longer side in pixels.
-SIZES = {"thumbnail": 256, "preview": 1600}
+from cases.services.previews import SIZES, preview_open
 
 
 @require_safe
@@ -36,30 +28,6 @@ def example(request, pk: int, size: str):
     return _serve(request, found.file, size)
 
 
-def derived_path(image_file: ImageFile, size: str) -> Path:
-    """The file of a rendered picture; it is made when it is missing."""
-    digest = image_file.sha256
-    path = Path(settings.FAULTDIAG_DATA) / "derived" / digest[:2] / digest / f"{size}.webp"
-    if not path.exists():
-        with image_file.original.open("rb") as original:
-            rendered = render_preview(load_image(original.read(), fit=SIZES[size]), SIZES[size])
-        _write_atomically(path, rendered)
-    return path
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    # Another process may render the same picture: each writes its own file, and the last rename wins.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-
-
 def _serve(request, image_file: ImageFile, size: str) -> HttpResponse:
     etag = f'"{image_file.sha256}-{size}"'
     response = get_conditional_response(request, etag=etag)
@@ -77,9 +45,9 @@ def _open(image_file: ImageFile, size: str) -> FileResponse:
     name = image_file.sha256[:16]
     try:
         if size in SIZES:
-            file = derived_path(image_file, size).open("rb")
+            file = preview_open(image_file, size)
             return FileResponse(file, filename=f"{name}-{size}.webp", content_type="image/webp")
         file = image_file.original.open("rb")
     except FileNotFoundError as error:
-        raise Http404(f"The original of picture {name} is missing from the data folder.") from error
+        raise Http404(f"The original of picture {name} is missing.") from error
     return FileResponse(file, filename=f"{name}.{image_file.extension}", content_type=image_file.mime)

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from cases.models import Job
 from cases.services.jobs import SILENCE, job_run, jobs_recover
+from cases.storages import StorageAway
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,20 @@ def test_a_failure_stands_on_the_row(job):
         raise OSError("No space left on /data")
     job.refresh_from_db()
     assert (job.state, job.error) == ("failed", "No space left on /data")
+
+
+def test_a_job_waits_for_the_storage_of_the_pictures(job, django_capture_on_commit_callbacks):
+    Job.objects.update(progress=4)
+    with pytest.raises(StorageAway), job_run(job.pk):
+        raise StorageAway("s3://pictures could not be reached")
+    job.refresh_from_db()
+    assert (job.state, job.progress, job.error) == ("queued", 4, "")
+    assert "storage of the pictures does not work" in job.message
+    recorder.called.clear()
+    Job.objects.update(created_at=timezone.now() - SILENCE - dt.timedelta(seconds=1))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert jobs_recover() == 1
+    assert recorder.called == [job.pk]
 
 
 def test_a_job_that_went_silent_is_queued_and_claimed_again(job, django_capture_on_commit_callbacks):

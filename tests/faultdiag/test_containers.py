@@ -14,8 +14,11 @@ from faultdiag.queues import WORKERS
 COMPOSE = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())
 DOCKERFILE = (BASE_DIR / "Dockerfile").read_text()
 OURS = {name: service for name, service in COMPOSE["services"].items() if service.get("build")}
-#: Variables that only the other images and Python read.
-FOREIGN = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "HOSTNAME"}
+#: Variables that only the other images, packages and Python read.
+FOREIGN = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "HOSTNAME"} | {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
 
 
 def commands():

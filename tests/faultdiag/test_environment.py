@@ -54,6 +54,14 @@ def test_an_empty_value_is_no_value(clean):
         ("FAULTDIAG_DEBUG", "perhaps", "true or false"),
         ("TIME_ZONE", "Europe/Atlantis", "Europe/Berlin"),
         ("FAULTDIAG_MAX_IMAGE_MB", "0", "1 to 500"),
+        ("FAULTDIAG_STORAGE", "bucket", "files or s3://bucket/folder"),
+        ("FAULTDIAG_STORAGE", "s3://", "files or s3://bucket/folder"),
+        ("FAULTDIAG_STORAGE", "s3://Bucket", "files or s3://bucket/folder"),
+        ("FAULTDIAG_STORAGE", "s3://bucket/../other", "files or s3://bucket/folder"),
+        ("FAULTDIAG_STORAGE", "s3://bucket?region=eu", "files or s3://bucket/folder"),
+        ("FAULTDIAG_S3_ENDPOINT", "minio:9000", "https://host:port or http://host:port"),
+        ("FAULTDIAG_S3_ENDPOINT", "http://minio:9000/bucket", "https://host:port or http://host:port"),
+        ("FAULTDIAG_S3_REGION", "Frankfurt", "a name such as eu-central-1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(clean, name, value, allowed):
@@ -64,6 +72,35 @@ def test_a_wrong_value_is_named_with_what_is_allowed(clean, name, value, allowed
     assert sentence.startswith(f"{name} is {value!r} ")
     assert allowed in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "bucket"),
+    [
+        ("files", None),
+        ("s3://pictures", ("pictures", "")),
+        ("s3://pictures/", ("pictures", "")),
+        ("s3://my.pictures-1/plant/north/", ("my.pictures-1", "plant/north")),
+    ],
+)
+def test_the_bucket_and_its_folder(clean, value, bucket):
+    clean.setenv("FAULTDIAG_STORAGE", value)
+    assert load_environment().bucket == bucket
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FAULTDIAG_STORAGE", "s3://key:hunter2@bucket"),
+        ("FAULTDIAG_S3_ENDPOINT", "http://key:hunter2@minio:9000"),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(clean, name, value):
+    clean.setenv(name, value)
+    with pytest.raises(Refused) as refusal:
+        load_environment()
+    assert str(refusal.value).startswith(f"{name} can't be used: give ")
+    assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])

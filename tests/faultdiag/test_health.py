@@ -43,6 +43,18 @@ def test_readyz_tells_of_missing_weights(client, checks, settings):
 
 
 @pytest.mark.django_db
+def test_readyz_tells_of_a_bucket_that_is_away(client, checks, own_s3_server, use_bucket, caplog):
+    bucket = use_bucket(own_s3_server)
+    assert client.get(reverse("readyz")).json()["checks"]["pictures"] == "ok"
+    bucket.server.stop()
+    response = client.get(reverse("readyz"))
+    assert response.status_code == 503
+    said = "The storage of the pictures does not work: see the log."
+    assert response.json()["checks"]["pictures"] == said
+    assert f"s3://{bucket.name}/plant at {bucket.server.endpoint} could not be reached" in caplog.text
+
+
+@pytest.mark.django_db
 def test_readyz_keeps_addresses_to_itself(client, checks):
     def broken():
         raise RuntimeError("postgresql://ann:hunter2@db is away")

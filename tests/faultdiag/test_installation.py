@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 from django.contrib.auth import authenticate, get_user_model
+from django.core.files.storage import default_storage
 
 from faultdiag import installation
 from faultdiag.processes import Refused
@@ -45,6 +46,26 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(installation.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 12 * 2**20))
     with pytest.raises(Refused, match=r"has 12 MB free and 500 MB are needed"):
         installation.disk_check(tmp_path)
+
+
+@pytest.mark.django_db
+def test_a_start_without_its_bucket_is_refused(s3_server, use_bucket, monkeypatch):
+    use_bucket(s3_server)
+    installation.servers_check()
+    monkeypatch.setattr(default_storage._wrapped, "bucket_name", "no-such-bucket")
+    with pytest.raises(Refused, match=r"check FAULTDIAG_STORAGE\. s3://no-such-bucket/plant at"):
+        installation.servers_check()
+
+
+@pytest.mark.django_db
+def test_a_start_without_keys_is_refused(s3_server, use_bucket, monkeypatch, tmp_path):
+    use_bucket(s3_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(Refused, match="Unable to locate credentials"):
+        installation.servers_check()
 
 
 @pytest.mark.django_db

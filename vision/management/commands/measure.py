@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from cases.storages import StorageAway
 from vision.engine.backbones import WeightsError
 from vision.services.measurement.classification import PRODUCT, classification_measure
 from vision.services.measurement.openset import openset_measure
@@ -101,6 +102,8 @@ class Command(BaseCommand):
                 results |= _measure(protocol, seen, row, split, options)
         except (MeasureError, WeightsError, ValueError) as error:
             raise CommandError(str(error)) from error
+        except StorageAway as away:
+            raise CommandError(away.reason) from away
         report = {
             "protocol": protocol,
             "source": str(folder) if folder else "library",

@@ -3,6 +3,7 @@
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from cases.storages import StorageAway
 from vision.services.demo.seeding import IMAGES_PER_CATEGORY, demo_is_wanted, demo_seed
 
 
@@ -28,7 +29,10 @@ class Command(BaseCommand):
             self.stdout.write("There are cases already: the demo library is not needed.")
             return
         watch = _show if progress else _pass
-        summary = demo_seed(images_per_category, only_if_empty=if_empty, watch=watch)
+        try:
+            summary = demo_seed(images_per_category, only_if_empty=if_empty, watch=watch)
+        except StorageAway as away:
+            raise CommandError(f"Nothing was added. {away.reason}") from away
         self.stdout.write(
             f"Demo library: {summary.cases} cases with {summary.pictures} pictures in"
             f" {summary.categories} categories added. The workers embed them now."
