@@ -45,7 +45,7 @@ class MilvusServer:
 
     def __init__(self, uri: str, token: str = ""):
         self.uri = uri
-        self.is_lite = not uri.startswith(("http://", "https://"))
+        self.is_lite = not _is_server(uri)
         self._token = token
         self._client = None
         self._lock = Lock()
@@ -83,8 +83,8 @@ class MilvusServer:
             return self._client
 
     def _connect(self):
-        if missing := extra_missing(self.uri):
-            raise MilvusAway(missing)
+        if missing := packages_missing(self.uri):
+            raise MilvusAway(f"Packages are missing ({', '.join(missing)}): {EXTRA_COMMAND}")
         # pymilvus would read a file .env, and writes a traceback to stderr for each error: we say it once.
         os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
         from pymilvus import MilvusClient
@@ -111,13 +111,14 @@ class MilvusServer:
         return f"Milvus at {self.uri} says: {said.rstrip('.')}."
 
 
-def extra_missing(uri: str) -> str:
-    """A sentence with the command that mends it when a package for this address is missing; else nothing."""
-    needed = ["pymilvus"] if uri.startswith(("http://", "https://")) else ["pymilvus", "milvus_lite"]
-    missing = [name for name in needed if find_spec(name) is None]
-    if not missing:
-        return ""
-    return f"Milvus needs packages that are not installed ({', '.join(missing)}): {EXTRA_COMMAND}"
+def packages_missing(uri: str) -> list[str]:
+    """What this address needs and is not installed."""
+    needed = ["pymilvus"] if _is_server(uri) else ["pymilvus", "milvus_lite"]
+    return [name for name in needed if find_spec(name) is None]
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
 
 
 class Collection:
