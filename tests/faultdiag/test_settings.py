@@ -5,9 +5,9 @@ import sys
 import pytest
 from django.urls import reverse
 
-from faultdiag.checks import unknown_variables, unusable_weights
+from faultdiag.checks import missing_milvus, unknown_variables, unusable_weights
 from faultdiag.environment import BASE_DIR
-from vision.engine import backbones
+from vision.engine import backbones, milvus
 
 
 def manage(*arguments, **environment):
@@ -74,6 +74,18 @@ def test_a_misspelt_variable_is_told(monkeypatch):
 def test_missing_weights_are_told(settings):
     settings.BACKBONE = "vgg16"
     assert "fetch_weights vgg16" in unusable_weights()[0].msg
+
+
+def test_missing_packages_of_milvus_are_told(settings, monkeypatch):
+    monkeypatch.setattr(milvus, "find_spec", lambda name: None)
+    assert missing_milvus() == []
+    settings.INDEX = "milvus"
+    (warning,) = missing_milvus()
+    assert warning.id == "faultdiag.W003"
+    assert "pymilvus and milvus_lite can't be imported" in warning.msg
+    assert "pip install -r requirements-milvus.txt -c constraints.txt" in warning.hint
+    settings.MILVUS_URI = "http://milvus.plant:19530"
+    assert "milvus_lite" not in missing_milvus()[0].msg
 
 
 def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):
