@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -86,6 +87,31 @@ def test_missing_packages_of_milvus_are_told(settings, monkeypatch):
     assert "pip install -r requirements-milvus.txt -c constraints.txt" in warning.hint
     settings.MILVUS_URI = "http://milvus.plant:19530"
     assert "milvus_lite" not in missing_milvus()[0].msg
+
+
+def test_the_start_tells_of_missing_packages_of_milvus(tmp_path):
+    code = (
+        "import vision.engine.milvus as milvus; milvus.find_spec = lambda name: None\n"
+        "from django.core.management import execute_from_command_line as run; run(['manage.py', 'serve'])"
+    )
+    with socket.socket() as taken:  # so that the start ends here
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=BASE_DIR,
+            env=os.environ
+            | {
+                "FAULTDIAG_INDEX": "milvus",
+                "FAULTDIAG_DATA": str(tmp_path / "var"),
+                "FAULTDIAG_PORT": str(taken.getsockname()[1]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1, done.stderr
+    assert "pip install -r requirements-milvus.txt -c constraints.txt" in done.stdout
 
 
 def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ class MilvusServer:
         if isinstance(error, MilvusAway):
             return str(error)
         if "Open local milvus failed" in str(error):
-            return f"Milvus Lite can't open {self.uri}: it serves one process, and another may have it open."
+            return f"Milvus Lite can't open {self.uri}. It serves one process, and another may have it open."
         said = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
         if self._token:
             said = said.replace(self._token, "…")

@@ -193,24 +193,29 @@ written(Path(sys.argv[2]), np.arange(500), clustered(500), engine="milvus", milv
 """
 
 
-@pytest.mark.parametrize("step", ["fill", "index", "calibrate"])
-def test_what_a_killed_builder_left_is_made_anew(tmp_path, process, step):
+@pytest.mark.parametrize(
+    ("step", "kind"), [("fill", "server"), ("index", "server"), ("calibrate", "server"), ("fill", "lite")]
+)
+def test_what_a_killed_builder_left_is_made_anew(tmp_path, request, step, kind):
+    require_milvus()
+    uri = request.getfixturevalue("process").uri if kind == "server" else str(tmp_path / "lite.db")
     root = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
     code = "import vision.engine.milvus as m; m._INSERT_BYTES = 8000\n" + textwrap.dedent(
         _BUILDER.format(root=root)
     )
     killed = subprocess.run(
-        [sys.executable, "-c", code, step, str(tmp_path / "killed" / "one"), process.uri],
+        [sys.executable, "-c", code, step, str(tmp_path / "killed" / "one"), uri],
         capture_output=True, text=True, cwd=root, check=False,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    server = MilvusServer(process.uri)
+    server = MilvusServer(uri)
     assert server.call("list_collections") == ["test_cosine_one"]
     vectors = clustered(700, seed=2)
     snapshot = written(tmp_path / "one", np.arange(700), vectors, engine="milvus", milvus=server)
     agree(snapshot, vectors)
     assert snapshot.problem == ""
     assert server.call("get_collection_stats", "test_cosine_one")["row_count"] == 700
+    server.close()
 
 
 def test_one_process_at_a_time_may_open_a_folder(tmp_path, process):
