@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
@@ -98,7 +99,8 @@ class MilvusServer:
             if client is None or self._client is not client:
                 return
             self._client = None
-        client.close()
+        with suppress(Exception):  # the channel may be broken, which is why it goes
+            client.close()
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, MilvusAway):
@@ -106,8 +108,8 @@ class MilvusServer:
         if "Open local milvus failed" in str(error):
             return f"Milvus Lite can't open {self.uri}. It serves one process, and another may have it open."
         said = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
-        if self._token:
-            said = said.replace(self._token, "…")
+        for secret in (self._token, self._token.partition(":")[2]):
+            said = said.replace(secret, "…") if secret else said
         return f"Milvus at {self.uri} says: {said.rstrip('.')}."
 
 
