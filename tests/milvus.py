@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from faultdiag.processes import die_with_parent
+
 
 def require_milvus() -> None:
     """Skip the test where the extra is not installed."""
@@ -40,6 +42,7 @@ class MilvusProcess:
             [sys.executable, "-c", "from milvus_lite.cmdline import main; main()", "server",
              "--data-dir", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent(signal.SIGKILL),
         )  # fmt: skip
         for _ in range(300):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):

@@ -43,8 +43,8 @@ def milvus(settings, tmp_path, monkeypatch):
     settings.MILVUS_URI, settings.MILVUS_TOKEN = process.uri, TOKEN
     server = milvus_current()
     yield process
-    server.close()
     process.kill()
+    server.close()
 
 
 @pytest.fixture
