@@ -8,6 +8,7 @@ from django.core.checks import register
 
 from faultdiag.environment import variables
 from vision.engine.backbones import WeightsError
+from vision.engine.milvus import EXTRA_COMMAND, packages_missing
 from vision.engine.weight_checks import weights_verified
 
 #: Read by scripts and tests, not by the product.
@@ -36,3 +37,18 @@ def unusable_weights(**kwargs):
     except WeightsError as reason:
         return [CheckWarning(str(reason), id="faultdiag.W002")]
     return []
+
+
+@register
+def missing_milvus(**kwargs):
+    """Milvus was asked for and can't be spoken to: searches stay right, and the operator should know."""
+    missing = packages_missing(settings.MILVUS_URI) if settings.INDEX == "milvus" else []
+    if not missing:
+        return []
+    return [
+        CheckWarning(
+            f"FAULTDIAG_INDEX is milvus, but {' and '.join(missing)} can't be imported: searches do without.",
+            hint=f"Install what is missing: {EXTRA_COMMAND}",
+            id="faultdiag.W003",
+        )
+    ]

@@ -41,6 +41,17 @@ def _of_scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _milvus_address(uri: SecretStr) -> SecretStr:
+    address = uri.get_secret_value()
+    if address.startswith(("http://", "https://")):
+        # The token has a variable of its own, so that this one may be shown.
+        if "@" in address:
+            raise ValueError("holds a name or password")
+    elif "://" in address or not address.endswith(".db"):
+        raise ValueError("neither a server nor a folder of Milvus Lite")
+    return uri
+
+
 def _split(text: Any) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
@@ -164,11 +175,21 @@ class Environment(BaseSettings):
     neighbours: int = _variable(
         "FAULTDIAG_NEIGHBOURS", 50, "Nearest images that a diagnosis weighs.", "5 to 1000", ge=5, le=1000
     )
-    index: Literal["auto", "exact", "approximate"] = _variable(
+    index: Literal["auto", "exact", "approximate", "milvus"] = _variable(
         "FAULTDIAG_INDEX",
         "auto",
-        "How a snapshot of the library is searched; auto decides by its size.",
-        "auto, exact or approximate",
+        "How a snapshot of the library is searched; auto decides by its size, and never for milvus.",
+        "auto, exact, approximate or milvus",
+    )
+    milvus_uri: Annotated[SecretStr, AfterValidator(_milvus_address)] | None = _variable(
+        "FAULTDIAG_MILVUS_URI",
+        None,
+        "Milvus server. Without it, Milvus Lite is opened in the data folder, by one process at a time.",
+        "http://host:port or https://host:port, with /database if need be, or a path that ends in .db;"
+        " no name or password",
+    )
+    milvus_token: SecretStr | None = _variable(
+        "FAULTDIAG_MILVUS_TOKEN", None, "What the Milvus server lets us in by.", "name:password or an API key"
     )
     snapshot_changes: int = _variable(
         "FAULTDIAG_SNAPSHOT_CHANGES",
@@ -230,7 +251,7 @@ class Environment(BaseSettings):
 
 
 #: Variables whose value is never shown.
-_SECRET = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"}
+_SECRET = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "FAULTDIAG_MILVUS_URI", "FAULTDIAG_MILVUS_TOKEN"}
 
 
 def variables() -> dict[str, tuple[str, str, str]]:

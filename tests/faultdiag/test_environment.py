@@ -114,6 +114,27 @@ def test_secrets_are_not_shown(clean, name):
     assert "hunter2" not in repr(load_environment())
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["milvus.plant:19530", "http://root:hunter2@milvus:19530", "redis://milvus/lite.db", "var/milvus"],
+)
+def test_a_wrong_address_of_milvus_is_refused_and_not_shown(clean, address):
+    clean.setenv("FAULTDIAG_MILVUS_URI", address)
+    with pytest.raises(Refused) as refusal:
+        load_environment()
+    assert "FAULTDIAG_MILVUS_URI can't be used: give http://host:port" in str(refusal.value)
+    assert address not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["http://milvus:19530", "https://milvus:443/plant_a", "/data/milvus.db"])
+def test_addresses_of_milvus(clean, address):
+    clean.setenv("FAULTDIAG_MILVUS_URI", address)
+    clean.setenv("FAULTDIAG_MILVUS_TOKEN", "root:hunter2")
+    env = load_environment()
+    assert env.milvus_uri.get_secret_value() == address
+    assert "hunter2" not in repr(env)
+
+
 def test_every_setting_says_what_it_means():
     assert len(variables()) == len(Environment.model_fields)
     for name, (_, meaning, allowed) in variables().items():

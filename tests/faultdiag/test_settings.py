@@ -1,13 +1,14 @@
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from django.urls import reverse
 
-from faultdiag.checks import unknown_variables, unusable_weights
+from faultdiag.checks import missing_milvus, unknown_variables, unusable_weights
 from faultdiag.environment import BASE_DIR
-from vision.engine import backbones
+from vision.engine import backbones, milvus
 
 
 def manage(*arguments, **environment):
@@ -74,6 +75,43 @@ def test_a_misspelt_variable_is_told(monkeypatch):
 def test_missing_weights_are_told(settings):
     settings.BACKBONE = "vgg16"
     assert "fetch_weights vgg16" in unusable_weights()[0].msg
+
+
+def test_missing_packages_of_milvus_are_told(settings, monkeypatch):
+    monkeypatch.setattr(milvus, "find_spec", lambda name: None)
+    assert missing_milvus() == []
+    settings.INDEX = "milvus"
+    (warning,) = missing_milvus()
+    assert warning.id == "faultdiag.W003"
+    assert "pymilvus and milvus_lite can't be imported" in warning.msg
+    assert "pip install -r requirements-milvus.txt -c constraints.txt" in warning.hint
+    settings.MILVUS_URI = "http://milvus.plant:19530"
+    assert "milvus_lite" not in missing_milvus()[0].msg
+
+
+def test_the_start_tells_of_missing_packages_of_milvus(tmp_path):
+    code = (
+        "import vision.engine.milvus as milvus; milvus.find_spec = lambda name: None\n"
+        "from django.core.management import execute_from_command_line as run; run(['manage.py', 'serve'])"
+    )
+    with socket.socket() as taken:  # so that the start ends here
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=BASE_DIR,
+            env=os.environ
+            | {
+                "FAULTDIAG_INDEX": "milvus",
+                "FAULTDIAG_DATA": str(tmp_path / "var"),
+                "FAULTDIAG_PORT": str(taken.getsockname()[1]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1, done.stderr
+    assert "pip install -r requirements-milvus.txt -c constraints.txt" in done.stdout
 
 
 def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):

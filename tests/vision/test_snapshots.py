@@ -11,12 +11,14 @@ from django.db.models import F
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.services.labels import images_label
+from tests.milvus import require_milvus
 from tests.vision.test_library import DIMENSION, embedded_image, nearest, vector
 from vision.engine.snapshot_generations import generations
 from vision.models import EmbeddingSpace, LibraryChange
 from vision.services import snapshots
 from vision.services.library import Library
 from vision.services.library_checks import library_verify
+from vision.services.milvus import milvus_current
 from vision.services.snapshots import (
     BUILD_KIND,
     SnapshotBusy,
@@ -30,10 +32,16 @@ from vision.services.snapshots import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(settings, tmp_path):
+@pytest.fixture(autouse=True, params=["auto", "milvus"])
+def _own_folder(request, settings, tmp_path):
+    """A data folder of its own; each test runs with candidates from Milvus, too."""
     (tmp_path / "media").mkdir()
-    settings.FAULTDIAG_DATA = tmp_path
+    settings.FAULTDIAG_DATA, settings.INDEX = tmp_path, request.param
+    if request.param == "milvus":
+        require_milvus()
+    yield
+    if server := milvus_current():
+        server.close()
 
 
 @pytest.fixture
@@ -262,7 +270,7 @@ def test_verify_finds_a_snapshot_that_was_put_aside(space, images):
         call_command("library", "verify", "--sample", "0")
 
 
-def test_the_command_tells_what_serves(space, images, capsys):
+def test_the_command_tells_what_serves(space, images, settings, capsys):
     call_command("library", "status")
     assert "No snapshot" in capsys.readouterr().out
     call_command("library", "rebuild")
@@ -270,4 +278,5 @@ def test_the_command_tells_what_serves(space, images, capsys):
     call_command("library", "verify", "--sample", "0")
     told = capsys.readouterr().out
     assert "Clean: 6 rows" in told
-    assert "Engine exact: Every vector is compared" in told
+    engine = {"auto": "exact: Every vector is compared", "milvus": "milvus: The setting asks for it."}
+    assert f"Engine {engine[settings.INDEX]}" in told

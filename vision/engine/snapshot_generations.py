@@ -14,10 +14,15 @@ def generations(parent: Path) -> list[Path]:
     return sorted((p for p in parent.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True)
 
 
-def snapshot_publish(parent: Path, unfinished: Path) -> Path:
-    """Give a finished snapshot the next number, in one rename; numbers of quarantined ones stay taken."""
+def generation_next(parent: Path) -> str:
+    """The number that the next snapshot gets; those of quarantined ones stay taken."""
     taken = [int(p.name.split(".")[0]) for p in parent.iterdir() if p.name.split(".")[0].isdigit()]
-    target = parent / f"{max(taken, default=0) + 1:08d}"
+    return f"{max(taken, default=0) + 1:08d}"
+
+
+def snapshot_publish(parent: Path, unfinished: Path) -> Path:
+    """Give a finished snapshot the next number, in one rename."""
+    target = parent / generation_next(parent)
     os.rename(unfinished, target)
     sync(parent)
     return target

@@ -6,6 +6,7 @@ A snapshot is a folder:
     checks.npy     uint32 (n,), CRC-32 of each stored vector
     vectors.faiss  the vectors, float16, as a flat FAISS index: what every answer is computed from
     cells.faiss    only of the engine "approximate": an inverted file with 8-bit codes that names candidates
+                   (the engine "milvus" has a collection on a server for that, which the manifest names)
     manifest.json  counts, checksums, the space, the watermark, and how the engine was set
 
 The files are memory-mapped: opening costs milliseconds, and processes share the pages. A vector is compared
@@ -19,27 +20,27 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from vision.engine.candidates import (
+    RECALL_AIMED,
+    Engine,
+    candidates_count,
+    cells_write,
+    collection_write,
+    engine_choose,
+    faiss_metric,
+)
 from vision.engine.index import NO_ID, Metric, as_ids, as_rows, faiss_loaded
+from vision.engine.milvus import MOST_CANDIDATES, Collection, MilvusAway, MilvusServer
 
-Engine = Literal["exact", "approximate"]
 FORMAT = 1
 MANIFEST = "manifest.json"
-#: From this count on candidates come from cells: a scan of fewer vectors takes under a millisecond.
-APPROXIMATE_FROM = 50_000
-#: Share of the true ten nearest that an approximate snapshot promises, measured when it is built.
-RECALL_PROMISED = 0.99
-RECALL_AIMED = 0.995
 #: Snapshots up to this size are hashed whole when they are opened; of larger ones `verify` does it.
 _HASHED_WHEN_OPENED = 64 * 2**20
 #: Rows of a filter that are compared one by one rather than skipped over in a scan.
 _GATHERED = 20_000
-_CHUNK = 20_000
-_CALIBRATION_QUERIES = 200
-_TRAINING_VECTORS_PER_CELL = 64
 
 
 class SnapshotError(Exception):
@@ -58,7 +59,7 @@ class Manifest:
     count: int
     watermark: int
     mark: str
-    parameters: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, float | str] = field(default_factory=dict)
     files: dict[str, dict[str, int | str]] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -84,15 +85,6 @@ class Manifest:
             raise SnapshotError(f"{folder}/{MANIFEST} can't be read ({error}).") from error
 
 
-def engine_choose(count: int) -> tuple[Engine, str]:
-    """The engine for so many vectors, and why, as a sentence."""
-    if count < APPROXIMATE_FROM:
-        return "exact", f"Every vector is compared: there are fewer than {APPROXIMATE_FROM:,}."
-    return "approximate", (
-        f"From {APPROXIMATE_FROM:,} vectors on, cells name candidates, which are then compared exactly."
-    )
-
-
 def snapshot_write(
     folder: Path,
     *,
@@ -104,6 +96,7 @@ def snapshot_write(
     mark: str,
     chunks: Iterable[tuple[np.ndarray, np.ndarray]],
     engine: Engine | None = None,
+    collection: Collection | None = None,
     recall_aimed: float = RECALL_AIMED,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Manifest:
@@ -111,11 +104,13 @@ def snapshot_write(
 
     `count` is the number of rows that are expected, for progress and the choice of the engine. `progress`
     gets the step's name, what is done and what there is to do. Everything has reached the disk on return.
-    Raises ValueError for ids out of order, OSError when the disk is full.
+    The engine "milvus" needs the `collection` to fill; if Milvus fails, the count chooses the engine, and the
+    manifest's reason says so. Raises ValueError for ids out of order, OSError when the disk is full.
     """
+    if engine == "milvus" and collection is None:
+        raise ValueError("The engine milvus needs a collection to fill.")
     faiss = faiss_loaded()
-    measure = _faiss_metric(metric)
-    flat = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, measure)
+    flat = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss_metric(metric))
     flat.is_trained = True
     ids, checks, last = [], [], -1
     progress("collect", 0, count)
@@ -141,8 +136,14 @@ def snapshot_write(
     np.save(folder / "checks.npy", all_checks)
     faiss.write_index(flat, str(folder / "vectors.faiss"))
     parameters = {}
+    if chosen == "milvus" and len(all_ids):
+        try:
+            parameters = collection_write(collection, flat, metric, recall_aimed, progress)
+        except MilvusAway as away:
+            chosen, reason = engine_choose(len(all_ids))
+            reason = f"Milvus was not filled. {away} {reason}"
     if chosen == "approximate" and len(all_ids):
-        parameters = _write_cells(folder, flat, measure, recall_aimed, progress)
+        parameters = cells_write(folder, flat, metric, recall_aimed, progress)
     files = {}
     for path in sorted(folder.iterdir()):
         progress("seal", len(files), len(files) + 1)
@@ -158,52 +159,10 @@ def snapshot_write(
     return manifest
 
 
-def _write_cells(folder, flat, measure, aimed, progress) -> dict[str, float]:
-    faiss = faiss_loaded()
-    total, dimension = flat.ntotal, flat.d
-    cells = min(2 ** int(np.clip(np.round(np.log2(4 * total**0.5)), 0, 14)), max(1, total // 8))
-    coarse = faiss.IndexFlat(dimension, measure)
-    index = faiss.IndexIVFScalarQuantizer(
-        coarse, dimension, cells, faiss.ScalarQuantizer.QT_8bit, measure, False
-    )
-    coarse.this.disown()
-    index.own_fields = True
-    index.cp.niter, index.cp.seed = 10, 0
-    index.cp.max_points_per_centroid = _TRAINING_VECTORS_PER_CELL
-    rng = np.random.default_rng(0)
-    sample = np.sort(rng.permutation(total)[: cells * _TRAINING_VECTORS_PER_CELL])
-    progress("train", 0, 1)
-    index.train(flat.reconstruct_batch(sample))
-    for start in range(0, total, _CHUNK):
-        progress("fill", start, total)
-        index.add(flat.reconstruct_n(start, min(_CHUNK, total - start)))
-    progress("calibrate", 0, 1)
-    # New pictures lie beside the stored ones, not on them: a vector finds itself in any cell.
-    first, second = rng.integers(0, total, (2, _CALIBRATION_QUERIES))
-    queries = flat.reconstruct_batch(first) * 0.7 + flat.reconstruct_batch(second) * 0.3
-    depth = min(10, total)
-    true = flat.search(queries, depth)[1]
-    probes, recall = 1, 0.0
-    while True:
-        index.nprobe = probes
-        found = index.search(queries, min(_candidates(10), total))[1]
-        recall = np.mean([len(np.intersect1d(a, b)) / depth for a, b in zip(found, true, strict=True)])
-        if recall >= aimed or probes >= cells:
-            break
-        probes *= 2
-    faiss.write_index(index, str(folder / "cells.faiss"))
-    return {"cells": cells, "probes": probes, "recall": round(float(recall), 4), "aimed": aimed}
-
-
-def _candidates(top_k: int) -> int:
-    """How many to compare exactly for an answer of `top_k`: 8-bit codes misplace some of the nearest."""
-    return 4 * top_k + 60
-
-
 class Snapshot:
     """A snapshot that was opened: read-only, safe to share between threads. Use `Snapshot.open`."""
 
-    def __init__(self, folder: Path, manifest: Manifest):
+    def __init__(self, folder: Path, manifest: Manifest, milvus: MilvusServer | None = None):
         self.folder = folder
         self.manifest = manifest
         self.dimension, self.metric = manifest.dimension, manifest.metric
@@ -222,12 +181,22 @@ class Snapshot:
         if "cells.faiss" in manifest.files:
             self._cells = faiss.read_index(str(folder / "cells.faiss"), faiss.IO_FLAG_MMAP_IFC)
             self._cells.nprobe = int(manifest.parameters["probes"])
+        self._collection = None
+        if milvus is not None and "collection" in manifest.parameters:
+            self._collection = Collection(
+                milvus, str(manifest.parameters["collection"]), int(manifest.parameters["effort"])
+            )
         if not (len(self.ids) == len(self._checks) == self._flat.ntotal == manifest.count):
             raise SnapshotError(f"{folder} holds other numbers of rows than its manifest says.")
 
     @classmethod
-    def open(cls, folder: Path, *, space: str, metric: Metric) -> "Snapshot":
-        """Raises SnapshotError when it is truncated, damaged, incomplete, or of another space or metric."""
+    def open(
+        cls, folder: Path, *, space: str, metric: Metric, milvus: MilvusServer | None = None
+    ) -> "Snapshot":
+        """Raises SnapshotError when it is truncated, damaged, incomplete, or of another space or metric.
+
+        Without `milvus` a snapshot of that engine is searched exactly.
+        """
         manifest = Manifest.read(folder)
         if (manifest.space, manifest.metric) != (space, metric):
             raise SnapshotError(
@@ -241,7 +210,7 @@ class Snapshot:
         if sum(noted["bytes"] for noted in manifest.files.values()) <= _HASHED_WHEN_OPENED:
             _hashes_check(folder, manifest)
         try:
-            return cls(folder, manifest)
+            return cls(folder, manifest, milvus)
         except (OSError, ValueError, RuntimeError) as error:
             raise SnapshotError(f"{folder} can't be opened ({error}).") from error
 
@@ -250,6 +219,11 @@ class Snapshot:
 
     def __contains__(self, id: int) -> bool:
         return bool(len(self.positions(np.array([id], np.int64))))
+
+    @property
+    def problem(self) -> str:
+        """Why searches compare every vector although Milvus should name candidates; else empty."""
+        return self._collection.problem if self._collection else ""
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
         """Rows of those of the ids (any order) that are here: int64, ascending."""
@@ -281,7 +255,7 @@ class Snapshot:
         allowed: np.ndarray | None = None,
         exactly: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As LibraryIndex.search; `without` and `allowed` are ids. `exactly` leaves the cells aside."""
+        """As LibraryIndex.search; `without` and `allowed` are ids. `exactly` asks nobody for candidates."""
         queries = as_rows(queries, self.dimension, self.metric)
         scores = np.full((len(queries), top_k), -np.inf, np.float32)
         ids = np.full((len(queries), top_k), NO_ID, np.int64)
@@ -304,13 +278,17 @@ class Snapshot:
         if few is not None:
             found = np.broadcast_to(few, (len(queries), len(few)))
         else:
-            found = self._named(queries, depth, min(_candidates(top_k), reachable), selected, exactly)
+            found = self._named(queries, depth, min(candidates_count(top_k), reachable), selected, exactly)
         for row, (query, positions) in enumerate(zip(queries, found, strict=True)):
             scores[row, :depth], ids[row, :depth] = self._nearest(query, positions[positions >= 0], depth)
         return scores, ids
 
     def _named(self, queries, depth, candidates, selected, exactly):
         """Rows that may be the nearest, by query; at least `depth` of each."""
+        if self._collection is not None and not exactly:
+            found = self._named_by_milvus(queries, candidates, selected)
+            if found is not None and ((found >= 0).sum(1) >= depth).all():
+                return found
         faiss = faiss_loaded()
         bits = selector = None
         if selected is not None:
@@ -324,6 +302,20 @@ class Snapshot:
                 return found
         parameters = faiss.SearchParameters(sel=selector) if selector is not None else None
         return self._flat.search(queries, candidates, params=parameters)[1]
+
+    def _named_by_milvus(self, queries, candidates, selected):
+        # Hidden rows are dropped here, so that an answer never rests on how Milvus reads a filter. When they
+        # crowd out the others, too few are left, and every vector is compared.
+        share = 1.0 if selected is None else selected.mean()
+        count = min(int(candidates / share), len(self))
+        if count > MOST_CANDIDATES:
+            return None
+        found = self._collection.nearest(queries, count)
+        if found is not None:
+            found[found >= len(self)] = -1
+            if selected is not None:
+                found[~selected[found]] = -1
+        return found
 
     def _nearest(self, query, positions, depth):
         vectors = as_rows(self.vectors(positions), self.dimension, self.metric)
@@ -362,8 +354,3 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _faiss_metric(metric: Metric) -> int:
-    faiss = faiss_loaded()
-    return faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2

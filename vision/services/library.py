@@ -49,7 +49,7 @@ class Library:
     def refresh(self) -> None:
         """Apply every change since the last call: at first the whole library, then a small delta."""
         with self._lock:
-            if not self._loaded or (self.changed >= settings.SNAPSHOT_CHANGES and self._newer_snapshot()):
+            if not self._loaded or (self._renewal_is_due() and self._newer_snapshot()):
                 self._load()
             if not self._apply_changes():
                 # The database was put back to an older state, so nothing that is known here holds.
@@ -134,6 +134,10 @@ class Library:
             if self.snapshot is snapshot:
                 snapshot_refuse(snapshot.folder, error)
                 self._load()
+
+    def _renewal_is_due(self) -> bool:
+        # The collection of an older snapshot is dropped with it, whoever still searches that one.
+        return self.changed >= settings.SNAPSHOT_CHANGES or bool(self.snapshot and self.snapshot.problem)
 
     def _newer_snapshot(self) -> bool:
         names = [folder.name for folder in generations(snapshots_folder(self.space))[:1]]

@@ -8,7 +8,7 @@ import numpy as np
 from django.db import transaction
 from django.db.models import Count, Sum
 
-from vision.engine.snapshots import RECALL_PROMISED
+from vision.engine.candidates import RECALL_PROMISED
 from vision.models import EmbeddingSpace, RecallAudit
 from vision.services.embedding import vectors_pack
 from vision.services.library import Library

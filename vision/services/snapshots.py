@@ -17,15 +17,18 @@ from django.utils import timezone
 
 from cases.models import CaseImage, Job
 from cases.services.jobs import JobProgress, job_create
+from vision.engine.candidates import RECALL_AIMED
 from vision.engine.snapshot_generations import (
+    generation_next,
     generations,
     snapshot_publish,
     snapshot_quarantine,
     snapshots_prune,
 )
-from vision.engine.snapshots import RECALL_AIMED, Manifest, Snapshot, SnapshotError, snapshot_write
+from vision.engine.snapshots import Manifest, Snapshot, SnapshotError, snapshot_write
 from vision.models import Embedding, EmbeddingSpace, LibraryChange
 from vision.services.embedding import space_current, vectors_unpack
+from vision.services.milvus import collection_lost, collection_plan, collections_clear, milvus_current
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +79,9 @@ def snapshot_open(space: EmbeddingSpace) -> Snapshot | None:
     """The newest good snapshot; those that are damaged or not of this database are put aside and reported."""
     for folder in generations(snapshots_folder(space)):
         try:
-            snapshot = Snapshot.open(folder, space=space.slug, metric=settings.METRIC)
+            snapshot = Snapshot.open(
+                folder, space=space.slug, metric=settings.METRIC, milvus=milvus_current()
+            )
             _belongs_check(snapshot.manifest, space, folder)
             return snapshot
         except SnapshotError as error:
@@ -132,13 +137,14 @@ def snapshot_write_current(
     with _only_builder(parent):
         for leftover in parent.glob(".unfinished-*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        collections_clear(parent, space.slug)
         # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
         last = LibraryChange.objects.filter(space=space).last()
         members = library_members(space)
         unfinished = Path(mkdtemp(prefix=".unfinished-", dir=parent))
         try:
             unfinished.chmod(0o755)
-            snapshot_write(
+            manifest = snapshot_write(
                 unfinished,
                 space=space.slug,
                 dimension=space.dimension,
@@ -148,13 +154,17 @@ def snapshot_write_current(
                 mark=change_mark(last),
                 chunks=members_chunks(members, space.dimension),
                 engine=None if settings.INDEX == "auto" else settings.INDEX,
+                collection=collection_plan(parent, space.slug, generation_next(parent)),
                 recall_aimed=recall_aimed,
                 progress=progress,
             )
             folder = snapshot_publish(parent, unfinished)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+        if settings.INDEX == "milvus" and manifest.engine != "milvus":
+            logger.warning("Snapshot %s: %s", folder.name, manifest.reason)
         snapshots_prune(parent, _KEPT)
+        collections_clear(parent, space.slug)
         return folder
 
 
@@ -190,9 +200,14 @@ def snapshot_build(progress: JobProgress) -> None:
 
 
 def snapshot_keep(space: EmbeddingSpace) -> Job | None:
-    """Have a worker write a snapshot once enough has changed since the newest; None when nothing is due."""
+    """Have a worker write a snapshot once enough has changed since the newest; None when nothing is due.
+
+    It is due as well when Milvus answers and has lost the newest one's collection, or never had it.
+    """
     newest = snapshot_newest(space)
     since = newest[1].watermark if newest else 0
+    if newest and collection_lost(newest[1]) and not _built_lately():
+        return _build_start({})
     changes = LibraryChange.objects.filter(space=space, pk__gt=since)
     if changes.order_by("pk")[: settings.SNAPSHOT_CHANGES].count() < settings.SNAPSHOT_CHANGES:
         return None
@@ -203,6 +218,10 @@ def snapshot_improve(manifest: Manifest) -> Job | None:
     """Have a worker write a snapshot that looks into more cells than this one, which found too little."""
     aimed = manifest.parameters.get("aimed", RECALL_AIMED)
     return _build_start({"recall_aimed": round((1 + aimed) / 2, 5)})
+
+
+def _built_lately() -> bool:
+    return Job.objects.filter(kind=BUILD_KIND, finished_at__gt=timezone.now() - _RETRY_AFTER).exists()
 
 
 def _build_start(parameters: dict) -> Job | None:

@@ -9,6 +9,7 @@ from cases.models import CaseImage, FaultCategory, Job
 from cases.views.access import needs
 from vision.models import ClassifierVersion, Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
 from vision.services.adaptation import adaptation_state
+from vision.services.milvus import milvus_check
 from vision.services.recall_audit import audit_state
 from vision.services.snapshots import snapshot_newest, snapshots_quarantined
 from vision.services.spaces import settings_note
@@ -71,6 +72,7 @@ def _index(space):
         "generation": folder.name,
         "changes": LibraryChange.objects.filter(space=space, pk__gt=manifest.watermark).count(),
         "audit": audit_state(space, folder.name),
+        "milvus_problem": milvus_check(manifest),
         "quarantined": [put_aside.name for put_aside in snapshots_quarantined(space)],
     }
 

@@ -15,6 +15,7 @@ from django.db import connections
 
 from cases.models import Case
 from faultdiag import installation as install
+from faultdiag.checks import missing_milvus
 from faultdiag.embedded import ensure_services, release_services
 from faultdiag.environment import Environment, environment
 from faultdiag.processes import Refused, die_with_parent
@@ -54,6 +55,8 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _check(self, env: Environment, held: ExitStack) -> None:
+        for warning in missing_milvus():
+            self.say(f"{warning.msg} {warning.hint}")
         install.data_folder_claim(env.data, held)
         if left := leftovers_end(env.data / "server.json"):
             self.say(f"Ended {left} processes that an earlier start had left.")

@@ -10,7 +10,9 @@ import textwrap
 import numpy as np
 import pytest
 
+from tests.milvus import require_milvus
 from vision.engine.index import ExactIndex
+from vision.engine.milvus import Collection, MilvusServer
 from vision.engine.snapshot_generations import (
     generations,
     snapshot_publish,
@@ -20,7 +22,7 @@ from vision.engine.snapshot_generations import (
 from vision.engine.snapshots import Snapshot, SnapshotError, engine_choose, snapshot_write
 
 DIMENSION = 16
-ENGINES = ("exact", "approximate")
+ENGINES = ("exact", "approximate", "milvus")
 
 
 def clustered(count, seed=0):
@@ -31,14 +33,27 @@ def clustered(count, seed=0):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype("<f2").astype(np.float32)
 
 
-def written(folder, ids, vectors, *, engine="exact", metric="cosine", space="s", watermark=7, **options):
+def written(
+    folder, ids, vectors, *, engine="exact", metric="cosine", space="s", watermark=7, milvus=None, **options
+):
     folder.mkdir(parents=True)
+    if milvus is not None:
+        options["collection"] = Collection(milvus, f"test_{metric}_{folder.name}")
     chunks = [(ids[start : start + 500], vectors[start : start + 500]) for start in range(0, len(ids), 500)]
     snapshot_write(
         folder, space=space, dimension=DIMENSION, metric=metric, count=len(ids), watermark=watermark,
         mark="m", chunks=chunks, engine=engine, **options,
     )  # fmt: skip
-    return Snapshot.open(folder, space=space, metric=metric)
+    return Snapshot.open(folder, space=space, metric=metric, milvus=milvus)
+
+
+@pytest.fixture(scope="module")
+def milvus(tmp_path_factory):
+    """Milvus Lite, in a folder of its own."""
+    require_milvus()
+    server = MilvusServer(str(tmp_path_factory.mktemp("milvus") / "lite.db"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(
@@ -47,11 +62,16 @@ def written(folder, ids, vectors, *, engine="exact", metric="cosine", space="s",
 def pair(request, tmp_path_factory):
     """A snapshot and an exact index of the same 3,000 vectors, whose ids have gaps."""
     engine, metric = request.param
+    server = request.getfixturevalue("milvus") if engine == "milvus" else None
     ids = np.arange(3000, dtype=np.int64) * 3 + 5
     vectors = clustered(3000)
     index = ExactIndex(DIMENSION, metric)
     index.add(ids, vectors)
-    return written(tmp_path_factory.mktemp("pair") / "one", ids, vectors, engine=engine, metric=metric), index
+    folder = tmp_path_factory.mktemp("pair") / "one"
+    snapshot = written(folder, ids, vectors, engine=engine, metric=metric, milvus=server)
+    yield snapshot, index
+    # Otherwise none of these tests would have said anything about the engine.
+    assert (snapshot.manifest.engine, snapshot.problem) == (engine, "")
 
 
 def test_similarities_are_exact_and_nearly_all_of_the_nearest_are_found(pair):
@@ -114,9 +134,10 @@ def test_membership(pair):
     assert 10**9 not in snapshot
 
 
-def test_the_engine_follows_the_count():
+def test_the_engine_follows_the_count_and_is_never_a_server():
     assert engine_choose(10)[0] == "exact"
     assert engine_choose(10**6)[0] == "approximate"
+    assert engine_choose(10**9)[0] == "approximate"
 
 
 def test_ids_must_ascend(tmp_path):

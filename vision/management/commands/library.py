@@ -6,6 +6,7 @@ from tqdm import tqdm
 from vision.services.embedding import space_current
 from vision.services.library import Library
 from vision.services.library_checks import library_verify
+from vision.services.milvus import milvus_check
 from vision.services.snapshots import SnapshotBusy, snapshot_write_current
 
 
@@ -64,6 +65,8 @@ class Command(BaseCommand):
             f"{manifest.watermark}; {library.changed} changed since.\n"
             f"Engine {manifest.engine}: {manifest.reason}"
         )
+        if problem := milvus_check(manifest):
+            self.stdout.write(problem)
 
 
 class _Bar:
