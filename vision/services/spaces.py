@@ -174,6 +174,12 @@ def settings_follow_enqueue() -> Job | None:
     return job_create(FOLLOW_KIND, wanted)
 
 
+def settings_following() -> Job | None:
+    """The job, queued or running, that brings the space which the settings ask for; None when none is."""
+    jobs = Job.objects.filter(kind__in=(FOLLOW_KIND, BUILD_KIND))
+    return jobs.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).last()
+
+
 def _was_given_up(follow: Job) -> bool:
     """The settings were changed back while its space was built, so that it is to be built once more."""
     retired = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.RETIRED)

@@ -1,11 +1,9 @@
 """manage.py adapt: tune the embedding to the labels of the library."""
 
-import time
-
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from cases.models import Job
+from cases.management.watching import job_watch
 from vision.models import Adaptation
 from vision.services.adaptation import (
     MINUTES,
@@ -15,10 +13,6 @@ from vision.services.adaptation import (
     adaptation_start,
     adaptation_undo,
 )
-
-_LOOK_EVERY = 0.5
-#: Seconds after which a job that nobody has taken is spoken of.
-_PATIENCE = 20
 
 
 class Command(BaseCommand):
@@ -52,12 +46,12 @@ class Command(BaseCommand):
                 self._preview()
                 return
             job = adaptation_undo() if undo else adaptation_start(network=network, minutes=minutes)
-            self._follow(job)
+            job_watch(job, self.stdout)
             made = Adaptation.objects.filter(job=job).first()
             if made:
                 self._print(made.measures)
             while building := adaptation_running():
-                self._follow(building)
+                job_watch(building, self.stdout)
         except AdaptationRefused as refused:
             raise CommandError(str(refused)) from refused
         except KeyboardInterrupt:
@@ -73,26 +67,6 @@ class Command(BaseCommand):
             bar.update(100 - bar.n)
         self._print(verdict.as_dict())
         self.stdout.write("This was a dry run: nothing was changed.")
-
-    def _follow(self, job):
-        started = time.monotonic()
-        with tqdm(desc=f"Job {job.pk}") as bar:
-            while not job.is_over:
-                bar.total = job.total or None
-                bar.update(job.progress - bar.n)
-                if job.started_at is None and time.monotonic() - started > _PATIENCE:
-                    bar.close()
-                    raise CommandError(
-                        f"Job {job.pk} waits: no worker has taken it yet. Start the server with"
-                        " script/server, or look at the library page, where its progress is shown as well."
-                    )
-                time.sleep(_LOOK_EVERY)
-                job.refresh_from_db()
-            bar.total = job.total
-            bar.update(job.progress - bar.n)
-        if job.state == Job.State.FAILED:
-            raise CommandError(f"Job {job.pk} failed: {job.error}")
-        self.stdout.write(job.message)
 
     def _print(self, measures):
         self.stdout.write(f"On {measures['queries']} held-out pictures:")

@@ -1,17 +1,27 @@
-"""manage.py library: the state of the similarity library, its check, and a new snapshot."""
+"""manage.py library: the state of the similarity library, its check, a new snapshot, another network."""
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from cases.management.watching import job_watch
+from vision.engine.backbones import BACKBONES, WeightsError
 from vision.services.embedding import space_current
 from vision.services.library import Library
 from vision.services.library_checks import library_verify
 from vision.services.milvus import milvus_check
 from vision.services.snapshots import SnapshotBusy, snapshot_write_current
+from vision.services.spaces import (
+    settings_follow_enqueue,
+    settings_following,
+    settings_identity,
+    settings_note,
+    space_active,
+)
 
 
 class Command(BaseCommand):
-    help = "Show, check or rewrite what searches compare new pictures with."
+    help = "Show, check, rewrite or change what searches compare new pictures with."
 
     def add_arguments(self, parser):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -25,6 +35,15 @@ class Command(BaseCommand):
             "--sample", type=int, default=20, metavar="N", help="Pictures to embed again; default 20."
         )
         actions.add_parser("rebuild", help="Write a new snapshot from the database, here and now.")
+        switch = actions.add_parser(
+            "switch",
+            help="Have the workers embed every picture with the network that FAULTDIAG_BACKBONE names, and"
+            " watch. The old network serves until the new one has seen all of them; stopping this command"
+            " stops nothing, and running it again watches on.",
+        )
+        switch.add_argument(
+            "backbone", choices=list(BACKBONES), metavar="BACKBONE", help=", ".join(BACKBONES)
+        )
 
     def handle(self, *, action, **options):
         space = space_current()
@@ -39,7 +58,31 @@ class Command(BaseCommand):
             self.stdout.write(f"Snapshot {folder.name} is written.")
         elif action == "verify":
             self._verify(space, options["sample"])
+        elif action == "switch":
+            self._switch(options["backbone"])
+            space = space_current()
         self._status(space)
+
+    def _switch(self, backbone):
+        if backbone != settings.BACKBONE:
+            # The setting decides, so that a restart can't undo what a command did.
+            raise CommandError(
+                f"FAULTDIAG_BACKBONE is {settings.BACKBONE}. Set it to {backbone} for the server and for this"
+                f" command, restart the server, and run this again to watch. Nothing was changed."
+            )
+        try:
+            settings_identity()
+        except WeightsError as error:
+            raise CommandError(f"{error} Nothing was changed.") from error
+        settings_follow_enqueue()
+        try:
+            while job := settings_following():
+                job_watch(job, self.stdout)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped watching. The work goes on in the background.") from None
+        active = space_active()
+        if active and active.root.backbone != backbone:
+            raise CommandError(f"{active.slug} serves on: {settings_note()}")
 
     def _verify(self, space, sample):
         with _Bar() as bar:
