@@ -38,6 +38,7 @@ INDEX = _env.index
 SNAPSHOT_CHANGES = _env.snapshot_changes
 NEIGHBOURS = _env.neighbours
 SIMILAR_CASES = _env.similar
+VIEWS = _env.views
 CONFIDENT_PROBABILITY = _env.confident
 CONFIDENT_CASES = _env.confident_cases
 COVERAGE = _env.coverage

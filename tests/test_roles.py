@@ -91,6 +91,7 @@ API = {
     "api-image-original": {"GET": READ},
     "api-image-preview": {"GET": READ},
     "api-image-thumbnail": {"GET": READ},
+    "api-image-similar": {"GET": READ},
     "api-category-list": {"GET": READ, "POST": CURATE},
     "api-category-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE, "DELETE": CURATE},
     "api-category-best-actions": {"GET": READ},
