@@ -60,6 +60,8 @@ PAGES = {
     "example-thumbnail": {"GET": READ},
     "example-preview": {"GET": READ},
     "text-search": {"GET": READ},
+    "picture-search": {"GET": READ, "POST": READ},
+    "image-similar": {"GET": READ},
     "library-status": {"GET": READ},
     "library-progress": {"GET": READ},
     "library-adapt": {"POST": CURATE},
