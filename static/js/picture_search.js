@@ -56,6 +56,8 @@ pickFiles(form.querySelector("[data-upload-zone]"), choose);
 show();
 
 document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-search-whole]")) form.requestSubmit(submit);
+  if (!event.target.closest("[data-whole-search]")) return;
+  frame.dispatchEvent(new Event("region:reset"));
+  if (!submit.contains(event.target)) form.requestSubmit(submit);
 });
 document.addEventListener("htmx:afterSwap", () => document.getElementById("found-title")?.focus());

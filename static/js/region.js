@@ -38,7 +38,7 @@ function prepare(frame) {
   function describe() {
     const { width, height } = pixels();
     return `Box ${percent(region.x)} from the left, ${percent(region.y)} from the top, ${percent(region.width)} wide, `
-      + `${percent(region.height)} high (${Math.round(region.width * width)} × ${Math.round(region.height * height)} pixels).`;
+      + `${percent(region.height)} high (${Math.round(region.width * width)} x ${Math.round(region.height * height)} pixels).`;
   }
 
   function draw(sentence) {

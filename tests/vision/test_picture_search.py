@@ -137,10 +137,6 @@ class TestNotStored:
         assert answer.context["result"].matches[0].case == library[5]
         assert seen(answer.content.decode()) == [(160, 160)]
 
-    def test_the_button_for_the_whole_picture_wins_over_the_box(self, engineer, library):
-        answer = self.post(engineer, two_sided(), region=["0.5,0,0.5,1", ""])
-        assert answer.context["region"] is None
-
     def test_filters_narrow_the_library(self, engineer, library):
         answer = self.post(engineer, drawn("scratch", 1).data, category="CRZ")
         assert {match.case for match in answer.context["result"].matches} == set(library[3:])
