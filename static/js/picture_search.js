@@ -8,6 +8,7 @@ const picture = frame.querySelector("[data-region-picture]");
 const several = form.querySelector("[data-several]");
 const note = form.querySelector("[data-note]");
 const submit = form.querySelector("[data-whole-search]");
+const picker = form.querySelector("[data-picks=id_images]");
 let shown = [];
 
 function thumbnail(url, file) {
@@ -25,6 +26,7 @@ function show() {
   for (const url of shown) URL.revokeObjectURL(url);
   shown = files.map((file) => URL.createObjectURL(file));
   form.classList.toggle("chosen", files.length > 0);
+  picker.classList.toggle("primary", !files.length);
   frame.hidden = true;
   frame.dispatchEvent(new Event("region:reset"));
   several.replaceChildren(...(files.length > 1 ? files.map((file, place) => thumbnail(shown[place], file)) : []));

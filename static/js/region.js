@@ -7,7 +7,7 @@ const NO_BOX = "No box drawn.";
 const SHAKE = 4;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const percent = (share) => `${Math.round(share * 100)} %`;
+const percent = (share) => `${Math.round(share * 100)}\u00a0%`;
 
 function prepare(frame) {
   const find = (name) => frame.querySelector(`[data-region-${name}]`);
@@ -54,7 +54,7 @@ function prepare(frame) {
     value.value = region
       ? [region.x, region.y, region.width, region.height].map((part) => part.toFixed(5)).join(",") : "";
     search.hidden = !region;
-    clear.hidden = !shown;
+    clear.hidden = !shown && !toggle;
     say(sentence || (region ? describe() : NO_BOX));
   }
 
@@ -89,9 +89,14 @@ function prepare(frame) {
   function open(on) {
     layer.hidden = !on;
     tools.hidden = !on;
-    toggle?.setAttribute("aria-pressed", String(on));
     if (on) place();
     else reset();
+    if (toggle) toggle.hidden = on;
+  }
+
+  function close() {
+    open(false);
+    toggle.focus();
   }
 
   function at(event) {
@@ -153,22 +158,24 @@ function prepare(frame) {
     else if (event.key === "Enter" && region) form.requestSubmit(search);
     else if (event.key === "Enter") say("No box to search yet: an arrow key draws one.");
     else if (event.key === "Escape" && (region || corner)) reset();
-    else if (event.key === "Escape" && toggle) {
-      open(false);
-      toggle.focus();
-    } else return;
+    else if (event.key === "Escape" && toggle) close();
+    else return;
     event.preventDefault();
     // Enter and others are shortcuts of the page, which must not act as well.
     event.stopPropagation();
   });
 
   clear.addEventListener("click", () => {
-    reset();
-    layer.focus();
+    if (toggle) {
+      close();
+    } else {
+      reset();
+      layer.focus();
+    }
   });
   toggle?.addEventListener("click", () => {
-    open(layer.hidden);
-    if (!layer.hidden) layer.focus();
+    open(true);
+    layer.focus();
   });
   frame.addEventListener("region:reset", () => reset());
   picture.addEventListener("load", place);

@@ -59,7 +59,7 @@ def test_a_box_drawn_with_the_mouse_finds_what_it_shows(open_page):
     assert region(page) == pytest.approx([0.02, 0.05, 0.46, 0.9], abs=0.01)
     expect(page.get_by_role("status").filter(has_text="Box")).to_have_text(
         re.compile(
-            r"Box 2 % from the left, 5 % from the top, 46 % wide, 90 % high \(18\d x 1(79|80) pixels\)\."
+            r"Box 2\s% from the left, 5\s% from the top, 46\s% wide, 90\s% high \(18\d x 1(79|80) pixels\)\."
         )
     )
     page.get_by_role("button", name="Search this region").click()
@@ -130,7 +130,9 @@ def test_a_box_is_drawn_and_searched_by_keyboard_in_triage(open_page):
         page.keyboard.press(key)
     left, top, width, height = region(page)
     assert (left + width, top + height) == pytest.approx((17 / 200 + left, 1))
-    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Cancel").click()
+    expect(layer).to_be_hidden()
+    page.keyboard.press("Enter")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.wait_for_url("**/similar?region=*")
