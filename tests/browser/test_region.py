@@ -82,13 +82,19 @@ def test_a_box_drawn_with_the_mouse_finds_what_it_shows(open_page):
     assert page.problems == []
 
 
-def test_two_clicks_draw_a_box_as_well(open_page):
+def test_two_clicks_draw_a_box_as_well_on_a_picture_with_margins(open_page):
     page = open_page()
     page.goto("/search/pictures")
-    page.set_input_files("#id_images", [two_sided()])
+    tall = io.BytesIO()
+    Image.open(io.BytesIO(drawn("pit", 1))).resize((100, 400)).save(tall, "PNG")
+    sent = {"name": "tall.png", "mimeType": "image/png", "buffer": tall.getvalue()}
+    page.set_input_files("#id_images", [sent])
     layer = page.locator("[data-region-layer]")
     expect(layer).to_be_visible()
-    size = layer.bounding_box()
+    size, outer = layer.bounding_box(), page.locator("[data-region-picture]").bounding_box()
+    # The box can be drawn on the pixels, not on the empty margins at their sides.
+    assert size["width"] * 4 == pytest.approx(size["height"], rel=0.02)
+    assert size["x"] - outer["x"] == pytest.approx((outer["width"] - size["width"]) / 2, abs=2)
     layer.click(position={"x": size["width"] * 0.9, "y": size["height"] * 0.9})
     said = page.locator("[data-region-said]")
     expect(said).to_have_text("First corner set: click the opposite one.")

@@ -116,6 +116,11 @@ class TestStored:
         assert result.seen[0].size == (160, 160)
         assert set(result.timings) == {"load", "embed", "search", "classify"}
 
+    def test_a_small_region_is_seen_with_all_its_pixels(self):
+        case = case_create(pictures=[Picture("large.jpg", factories.image_bytes(1, "JPEG", (1600, 1200)))])
+        result = region_search(case.images.get(), Region(0.5, 0.5, 0.1, 0.1))
+        assert result.seen[0].size == (160, 120)
+
 
 class TestNotStored:
     def post(self, client, *files, **fields):

@@ -5,17 +5,17 @@ import pytest
 
 from tests import factories
 from vision.services.embedding import pending_embed
-from vision.services.library import library_current
-from vision.services.search import vectors_search, views_queries
+from vision.services.library import Neighbours, library_current
+from vision.services.search import neighbours_merge, vectors_search, views_queries
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def cases():
-    """Three cases with two confirmed pictures each."""
-    category = factories.category()
-    made = [factories.case(pictures=2, labelled=category) for _ in range(3)]
+    """Three cases with two confirmed pictures each, of two categories."""
+    categories = [factories.category(), factories.category()]
+    made = [factories.case(pictures=2, labelled=categories[place % 2]) for place in range(3)]
     pending_embed()
     return made
 
@@ -87,6 +87,15 @@ def test_the_own_case_is_left_out_and_places_are_filled_from_deeper_down(setting
     result = vectors_search(views, library_current(), top_k=2, exclude_case=cases[0])
     assert {match.case for match in result.matches} == set(cases[1:])
     assert [match.rank for match in result.matches] == [1, 2]
+
+
+def test_answers_are_merged_by_the_best_similarity_and_know_what_all_of_them_knew():
+    one = Neighbours(np.array([1, 2, 3]), np.array([0.9, 0.5, 0.4], np.float32), 7, 10)
+    other = Neighbours(np.array([2, 1, 4]), np.array([0.8, 0.6, 0.3], np.float32), 6, 9)
+    merged = neighbours_merge([one, other], 3)
+    assert merged.image_ids.tolist() == [1, 2, 3]
+    assert merged.similarities.tolist() == pytest.approx([0.9, 0.8, 0.4])
+    assert (merged.watermark, merged.library_size) == (6, 9)
 
 
 def test_the_category_is_judged_view_by_view_in_both_modes(settings, cases, views):

@@ -208,7 +208,7 @@ def views_queries(vectors: np.ndarray) -> np.ndarray:
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def _best_of(found: Sequence[Neighbours], depth: int) -> Neighbours:
+def neighbours_merge(found: Sequence[Neighbours], depth: int) -> Neighbours:
     """The nearest `depth` images of all the answers, each once and with its best similarity."""
     if len(found) == 1:
         return found[0]
@@ -235,7 +235,7 @@ def _distinct_cases(
     depth = max(4 * top_k, settings.NEIGHBOURS)
     while True:
         of_each = [library.search(query, depth, exclude=exclude, allowed=allowed) for query in queries]
-        neighbours = _best_of(of_each, depth)
+        neighbours = neighbours_merge(of_each, depth)
         images = images_for_matches(neighbours.image_ids.tolist())
         matches, seen = [], set()
         for image_id, similarity in zip(
