@@ -175,6 +175,13 @@ class Environment(BaseSettings):
     neighbours: int = _variable(
         "FAULTDIAG_NEIGHBOURS", 50, "Nearest images that a diagnosis weighs.", "5 to 1000", ge=5, le=1000
     )
+    views: Literal["mean", "best"] = _variable(
+        "FAULTDIAG_VIEWS",
+        "mean",
+        "What finds the similar cases of several views: their mean, or for each past picture the view that is"
+        " most like it.",
+        "mean or best",
+    )
     index: Literal["auto", "exact", "approximate", "milvus"] = _variable(
         "FAULTDIAG_INDEX",
         "auto",

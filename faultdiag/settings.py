@@ -41,6 +41,7 @@ MILVUS_TOKEN = _env.milvus_token.get_secret_value() if _env.milvus_token else ""
 SNAPSHOT_CHANGES = _env.snapshot_changes
 NEIGHBOURS = _env.neighbours
 SIMILAR_CASES = _env.similar
+VIEWS = _env.views
 CONFIDENT_PROBABILITY = _env.confident
 CONFIDENT_CASES = _env.confident_cases
 COVERAGE = _env.coverage

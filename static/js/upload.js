@@ -1,5 +1,7 @@
 // Choosing pictures for a new case: drop, paste, camera, order, roles; sends the form without leaving the page,
 // so that a refused file costs nothing else.
+import { pickFiles } from "./picking.js";
+
 const form = document.querySelector("[data-upload]");
 const input = form.querySelector("[data-upload-input]");
 const zone = form.querySelector("[data-upload-zone]");
@@ -82,31 +84,7 @@ list.addEventListener("click", (event) => {
 });
 
 input.addEventListener("change", () => add([...input.files]));
-const camera = form.querySelector("[data-camera]");
-camera.addEventListener("change", () => {
-  add([...camera.files]);
-  camera.value = "";
-});
-for (const button of zone.querySelectorAll("[data-picks]")) {
-  button.addEventListener("click", () => form.querySelector(`#${button.dataset.picks}`).click());
-}
-document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) {
-    event.preventDefault();
-    add([...event.clipboardData.files]);
-  }
-});
-for (const name of ["dragover", "drop"]) {
-  document.addEventListener(name, (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    zone.classList.toggle("over", name === "dragover");
-    if (name === "drop") add([...event.dataTransfer.files]);
-  });
-}
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) zone.classList.remove("over");
-});
+pickFiles(zone, add);
 
 function showErrors(errors, files) {
   for (const [name, sentences] of Object.entries(errors)) {

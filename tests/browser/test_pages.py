@@ -23,6 +23,7 @@ PAGES = {
     "action": "/actions/ACT-GUIDE",
     "library": "/library",
     "words": "/search",
+    "search": "/search/pictures",
     "not found": "/cases/NONE",
 }
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -49,6 +49,7 @@ def test_an_empty_value_is_no_value(clean):
         ("FAULTDIAG_PORT", "eighty", "1 to 65535"),
         ("FAULTDIAG_PORT", "70000", "1 to 65535"),
         ("FAULTDIAG_METRIC", "manhattan", "cosine or l2"),
+        ("FAULTDIAG_VIEWS", "median", "mean or best"),
         ("FAULTDIAG_CONFIDENT", "80", "0 to 1"),
         ("FAULTDIAG_BACKBONE", "resnet51", "resnet50"),
         ("FAULTDIAG_DEBUG", "perhaps", "true or false"),

@@ -75,8 +75,9 @@ class TestWithClip:
         narrowed = engineer.get(reverse("text-search"), {"q": WORDS, "category": "Pitting"})
         assert {match.case for match in narrowed.context["result"].matches} == set(cases[2:])
 
-    def test_every_page_leads_there(self, engineer, clip):
-        assert reverse("text-search") in engineer.get(reverse("case-list")).content.decode()
+    def test_the_search_by_picture_leads_there(self, engineer, clip):
+        page = engineer.get(reverse("picture-search")).content.decode()
+        assert f'href="{reverse("text-search")}"' in page
 
     def test_nothing_to_find_says_why(self, engineer, clip):
         assert "The library is empty" in engineer.get(reverse("text-search"), {"q": WORDS}).content.decode()
@@ -114,4 +115,5 @@ class TestWithoutTextSide:
             "FAULTDIAG_BACKBONE=",
         ):
             assert line in page
-        assert reverse("text-search") not in engineer.get(reverse("case-list")).content.decode()
+        page = engineer.get(reverse("picture-search")).content.decode()
+        assert f'href="{reverse("text-search")}"' not in page

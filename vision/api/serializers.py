@@ -1,5 +1,6 @@
 """How answers of the library are written."""
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from cases.api.case_serializers import VerdictSerializer
@@ -8,6 +9,7 @@ from cases.api.parties import CustomerSerializer, PartSerializer
 from cases.api.uploads import PicturesSerializer
 from cases.models import ActionTaken, Customer, FaultCategory, Site
 from vision.engine.clip import MOST_CHARACTERS
+from vision.engine.regions import EXAMPLE, MIN_SIDE, WHOLE, Region, RegionError
 from vision.models import Decision, Diagnosis
 from vision.services.search import SearchFilters
 
@@ -38,7 +40,36 @@ class FiltersSerializer(serializers.Serializer):
         return SearchFilters(**{name: value for name, value in self.validated_data.items() if name in names})
 
 
-class SearchRequestSerializer(FiltersSerializer, PicturesSerializer):
+@extend_schema_field({"type": "string", "example": EXAMPLE})
+class RegionField(serializers.CharField):
+    """A part of a picture as "x,y,width,height"; nothing is the whole of it."""
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault(
+            "help_text",
+            "Look at this part of the picture only: `x,y,width,height` in fractions 0 to 1 of the upright"
+            f" picture, x and y from its upper left corner; at least {MIN_SIDE} pixels on each side.",
+        )
+        super().__init__(required=False, allow_null=True, **kwargs)
+
+    def to_internal_value(self, data):
+        try:
+            return Region.parse(super().to_internal_value(data))
+        except RegionError as error:
+            raise serializers.ValidationError(str(error), code=error.code) from error
+
+
+class RegionRequestSerializer(FiltersSerializer):
+    """Which part of a picture, and what the past cases must have in common with it."""
+
+    region = RegionField()
+
+    def region_or_whole(self) -> Region:
+        """The region of validated data, the whole picture when none was given."""
+        return self.validated_data.get("region") or WHOLE
+
+
+class SearchRequestSerializer(RegionRequestSerializer, PicturesSerializer):
     """Views of one thing, and what the past cases must have in common with it."""
 
     def get_fields(self):

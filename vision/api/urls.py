@@ -12,6 +12,9 @@ _CASE = r"^cases/(?P<number>[^/\x00]+)"
 urlpatterns = [
     re_path(r"^search/?$", search.SearchView.as_view(), name="api-search"),
     re_path(r"^search/text/?$", text_search.TextSearchView.as_view(), name="api-search-text"),
+    re_path(
+        r"^images/(?P<pk>[0-9]+)/similar/?$", search.ImageSimilarView.as_view(), name="api-image-similar"
+    ),
     re_path(r"^adaptation/?$", adaptation.AdaptationView.as_view(), name="api-adaptation"),
     re_path(r"^adaptation/undo/?$", adaptation.AdaptationUndoView.as_view(), name="api-adaptation-undo"),
     re_path(r"^stats/?$", stats.StatsView.as_view(), name="api-stats"),

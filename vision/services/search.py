@@ -1,17 +1,20 @@
 """Similar past cases, and what they say about a new picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
+from PIL import Image
 
 from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, Part, Site
 from cases.services.intake import Picture, pictures_check
 from cases.services.stopwatch import Stopwatch
-from vision.engine.images import load_image
+from vision.engine.images import ImageError, load_image
+from vision.engine.regions import WHOLE, Region, RegionError, region_crop
 from vision.services.classification import Classification, views_classify
 from vision.services.embedding import embedder_for, pictures_embed
 from vision.services.library import Library, Neighbours, library_current
@@ -65,6 +68,7 @@ class SearchResult:
     library_size: int
     watermark: int
     timings: dict[str, float] = field(default_factory=dict)  # milliseconds by stage
+    seen: tuple[Image.Image, ...] = ()  # what was embedded for it: upright, cropped to the region
 
     @property
     def query_time_ms(self) -> float:
@@ -72,21 +76,74 @@ class SearchResult:
 
 
 def pictures_search(
-    pictures: Sequence[Picture], *, top_k: int = 10, filters: SearchFilters | None = None
+    pictures: Sequence[Picture],
+    *,
+    region: Region = WHOLE,
+    top_k: int = 10,
+    filters: SearchFilters | None = None,
 ) -> SearchResult:
     """Similar cases and probable categories for pictures that are not stored.
 
-    Several pictures are views of one thing and give one answer. Raises ValidationError for bad pictures.
+    Several pictures are views of one thing and give one answer. With a `region`, which needs a single
+    picture, nothing outside of it is seen. Raises ValidationError (keys "images", "region").
     """
     watch = Stopwatch()
-    pictures_check(pictures)
+    infos = pictures_check(pictures)
+    _region_check(region, [(info.width, info.height) for info in infos])
     library = library_current()
-    side = embedder_for(library.space).spec.input_size
-    decoded = [load_image(picture.data, fit=side) for picture in pictures]
+    decoded = [_load_region(picture.data, region, library) for picture in pictures]
     watch.lap("validate")
+    return _seen_search(decoded, library, watch, top_k=top_k, filters=filters)
+
+
+def region_search(
+    image: CaseImage, region: Region = WHOLE, *, top_k: int = 10, filters: SearchFilters | None = None
+) -> SearchResult:
+    """The same for a part of a stored picture. Its own case is never in the answer.
+
+    Raises ValidationError (keys "images", "region") when the original can't be read or the region has too
+    few pixels.
+    """
+    watch = Stopwatch()
+    _region_check(region, [(image.file.width, image.file.height)])
+    library = library_current()
+    try:
+        with image.file.original.open("rb") as original:
+            decoded = _load_region(original.read(), region, library)
+    except FileNotFoundError as error:
+        raise ValidationError({"images": f"The original of {image} is missing: upload it again."}) from error
+    except ImageError as error:
+        raise ValidationError({"images": f"The original of {image} can't be read: {error}"}) from error
+    watch.lap("load")
+    return _seen_search([decoded], library, watch, top_k=top_k, filters=filters, exclude_case=image.case)
+
+
+def _region_check(region: Region, sizes: Sequence[tuple[int, int]]) -> None:
+    """Raise ValidationError when a region does not fit the pictures of these widths and heights."""
+    if region.is_whole:
+        return
+    try:
+        if len(sizes) > 1:
+            raise RegionError(
+                f"A region belongs to one picture, and {len(sizes)} were sent:"
+                " send the one that it was drawn on.",
+                "region_of_several",
+            )
+        region.box(*sizes[0])
+    except RegionError as error:
+        raise ValidationError({"region": str(error)}, code=error.code) from error
+
+
+def _load_region(data: bytes, region: Region, library: Library) -> Image.Image:
+    # A small region needs more of the picture's pixels than the whole of it does.
+    side = embedder_for(library.space).spec.input_size
+    return region_crop(load_image(data, fit=region.fit(side)), region)
+
+
+def _seen_search(decoded, library, watch, **how) -> SearchResult:
     vectors = pictures_embed(decoded, library.space)
     watch.lap("embed")
-    return vectors_search(vectors, library, top_k=top_k, filters=filters, watch=watch)
+    return replace(vectors_search(vectors, library, watch=watch, **how), seen=tuple(decoded))
 
 
 def vectors_search(
@@ -103,15 +160,14 @@ def vectors_search(
     `exclude_case` keeps a case out of its own answer.
     """
     watch = watch or Stopwatch()
-    query = views_join(vectors)
+    queries = views_queries(vectors)
     allowed = filters.image_ids() if filters else None
     exclude = None
     if exclude_case is not None:
         exclude = np.fromiter(exclude_case.images.values_list("pk", flat=True), dtype=np.int64)
-    neighbours, matches = _distinct_cases(library, query, top_k, exclude=exclude, allowed=allowed)
-    # Similar cases are those of all views together, but what is new may show in one of them only.
-    of_each = [neighbours]
-    if len(vectors) > 1:
+    neighbours, of_each, matches = _distinct_cases(library, queries, top_k, exclude=exclude, allowed=allowed)
+    if len(queries) < len(vectors):
+        # Similar cases are those of all views together, but what is new may show in one of them only.
         of_each = [
             library.search(view, settings.NEIGHBOURS, exclude=exclude, allowed=allowed) for view in vectors
         ]
@@ -135,21 +191,51 @@ def cases_nearest(
     With no opinion on the category.
     """
     allowed = filters.image_ids() if filters else None
-    return _distinct_cases(library, query, top_k, exclude=None, allowed=allowed)
+    neighbours, _, matches = _distinct_cases(library, query[None], top_k, exclude=None, allowed=allowed)
+    return neighbours, matches
 
 
-def views_join(vectors: np.ndarray) -> np.ndarray:
-    """One query from several views: the mean of their unit vectors, float32 (d,), unit length again."""
-    mean = np.asarray(vectors, dtype=np.float32).mean(axis=0)
+def views_queries(vectors: np.ndarray) -> np.ndarray:
+    """The queries that find the similar cases of several views, of float32 (views, d): (1 or views, d).
+
+    With FAULTDIAG_VIEWS "mean" it is one, the mean of their unit vectors brought to unit length again. With
+    "best" each view is a query of its own, and the best similarity of an image counts.
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if settings.VIEWS == "best":
+        return vectors
+    mean = vectors.mean(axis=0, keepdims=True)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def _distinct_cases(library: Library, query, top_k, *, exclude, allowed) -> tuple[Neighbours, list[Match]]:
-    """Search deeper until `top_k` different cases are found or the library ends."""
-    search_sample(library, query)
+def neighbours_merge(found: Sequence[Neighbours], depth: int) -> Neighbours:
+    """The nearest `depth` images of all the answers, each once and with its best similarity."""
+    if len(found) == 1:
+        return found[0]
+    # Exact: an image of the nearest `depth` is among them for the query that it is nearest to, too.
+    ids = np.concatenate([each.image_ids for each in found])
+    similarities = np.concatenate([each.similarities for each in found])
+    order = np.lexsort((ids, -similarities))
+    _, first = np.unique(ids[order], return_index=True)
+    order = order[np.sort(first)][:depth]
+    # Changes may come in between two of the searches: only up to the first does the answer know all.
+    oldest = min(found, key=lambda each: each.watermark)
+    return Neighbours(ids[order], similarities[order], oldest.watermark, oldest.library_size)
+
+
+def _distinct_cases(
+    library: Library, queries, top_k, *, exclude, allowed
+) -> tuple[Neighbours, list[Neighbours], list[Match]]:
+    """Search deeper until `top_k` different cases are found or the library ends.
+
+    Returns the neighbours of all queries together, those of each, and the cases.
+    """
+    for query in queries:
+        search_sample(library, query)
     depth = max(4 * top_k, settings.NEIGHBOURS)
     while True:
-        neighbours = library.search(query, depth, exclude=exclude, allowed=allowed)
+        of_each = [library.search(query, depth, exclude=exclude, allowed=allowed) for query in queries]
+        neighbours = neighbours_merge(of_each, depth)
         images = images_for_matches(neighbours.image_ids.tolist())
         matches, seen = [], set()
         for image_id, similarity in zip(
@@ -161,7 +247,7 @@ def _distinct_cases(library: Library, query, top_k, *, exclude, allowed) -> tupl
             seen.add(image.case_id)
             matches.append(Match(len(matches) + 1, round(similarity, 4), image, image.case))
         if len(matches) == top_k or len(neighbours.image_ids) < depth:
-            return neighbours, matches
+            return neighbours, of_each, matches
         depth *= 4
 
 

@@ -4,43 +4,21 @@ from django import forms
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from cases.forms import CategoryField, LookupField
-from cases.models import Customer, Part, Site
 from cases.views.access import needs
 from cases.views.options import datalists
 from vision.engine.backbones import EXTRA_COMMAND
 from vision.engine.clip import MOST_CHARACTERS
-from vision.services.search import SearchFilters
 from vision.services.text_search import NoTextSide, text_search, text_understood
+from vision.views.search_forms import FiltersForm
 
 #: Past cases shown; the order is all that is known, so a long list would only hold more that do not fit.
 SHOWN = 20
 
 
-class TextSearchForm(forms.Form):
+class TextSearchForm(FiltersForm):
     """What to look for, and the filters of every search."""
 
     q = forms.CharField(label="What the pictures show", max_length=MOST_CHARACTERS)
-    category = CategoryField(required=False)
-    part = LookupField(queryset=Part.objects.all(), keys=["number"], datalist="part-options", required=False)
-    customer = LookupField(
-        queryset=Customer.objects.all(), keys=["code", "name"], datalist="customer-options", required=False
-    )
-    site = forms.ModelChoiceField(queryset=Site.objects.all(), required=False, empty_label="Any")
-    reported_after = forms.DateField(
-        label="Reported from",
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )
-    reported_before = forms.DateField(
-        label="Reported until",
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )
-
-    def filters(self) -> SearchFilters:
-        """The filters of a valid form."""
-        return SearchFilters(**{name: self.cleaned_data[name] for name in SearchFilters.__dataclass_fields__})
 
 
 @require_safe

@@ -18,6 +18,7 @@ from cases.selectors import case_next_to_triage
 from cases.views.access import needs
 from cases.views.case import visible_case
 from cases.views.options import datalists
+from vision.engine.regions import MIN_SIDE
 from vision.models import Decision, Diagnosis, EmbeddingFailure
 from vision.selectors import case_latest_diagnosis, diagnosis_matches
 from vision.services.diagnosis import ANY_DECISION, case_decide
@@ -105,6 +106,7 @@ def _context(request, case, answer):
     return {
         "case": case,
         "images": list(case.images.select_related("file")),
+        "least": MIN_SIDE,
         "next_case": case_next_to_triage(request.user, after=case),
         **datalists("category"),
         **answer,

@@ -119,6 +119,92 @@ def test_several_views_give_one_answer(client, library):
     assert together[library[8].number] > alone[library[8].number]
 
 
+def two_sided() -> bytes:
+    """A scratch of the library at the left, a crazing of it at the right."""
+    picture = Image.new("RGB", (320, 160))
+    for place, (kind, seed) in enumerate([("scratch", 3), ("crazing", 2)]):
+        picture.paste(Image.open(io.BytesIO(drawn(kind, seed))), (160 * place, 0))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("region", "place"), [("0,0,0.5,1", 3), ("0.5,0,0.5,1", 8)])
+def test_only_the_region_is_looked_at(client, library, region, place):
+    answer = search(client, factories.upload(two_sided()), region=region, top_k=1)
+    assert answer.status_code == 200, answer.data
+    found = answer.data["matches"][0]
+    assert found["case"] == library[place].number
+    assert found["similarity"] == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("region", "code", "said"),
+    [
+        ("0,0,1", "malformed_region", "'0,0,1' is not four numbers"),
+        ("left", "malformed_region", "such as 0.25,0.25,0.5,0.5"),
+        ("nan,0,1,1", "malformed_region", "not four numbers"),
+        ("0,0,9e999,1", "malformed_region", "finite"),
+        ("9" * 5000, "malformed_region", "not four numbers"),
+        ("0.5,0,0.6,1", "region_outside", "x + width is 1.1"),
+        ("-0.1,0,0.5,0.5", "region_outside", "reaches out of the picture"),
+        ("0.1,0.1,0,0.5", "region_too_small", "is empty"),
+        ("0,0,0.04,0.5", "region_too_small", "13 x 80 pixels of the picture's 320 x 160"),
+    ],
+)
+def test_a_region_that_can_t_be_used_is_refused_with_a_sentence(client, region, code, said):
+    answer = search(client, factories.upload(two_sided()), region=region)
+    assert (answer.status_code, answer.data["code"]) == (400, code)
+    assert said in answer.data["errors"]["region"][0]
+
+
+def test_an_empty_region_is_the_whole_picture_and_several_pictures_have_none(client):
+    assert search(client, factories.upload(), region="").status_code == 200
+    assert search(client, factories.upload(), factories.upload(seed=1), region="0,0,1,1").status_code == 200
+    answer = search(client, factories.upload(), factories.upload(seed=1), region="0,0,0.5,0.5")
+    assert (answer.status_code, answer.data["code"]) == (400, "region_of_several")
+    assert "2 were sent" in answer.data["detail"]
+
+
+def similar(client, image, **fields):
+    return client.get(f"/api/v1/images/{image.pk}/similar", fields)
+
+
+def test_a_picture_of_a_case_is_searched_with_but_its_case_is_not_in_the_answer(client, library, scratch):
+    case = case_create(pictures=[Picture("both.png", two_sided()), Picture("twin.png", drawn("scratch", 3))])
+    images_label(case.images.all(), verdict="fault", category=scratch)
+    pending_embed()
+    image = case.images.first()
+    left = similar(client, image, region="0,0,0.5,1")
+    assert left.status_code == 200, left.data
+    assert left.data["matches"][0]["case"] == library[3].number
+    assert left.data["matches"][0]["similarity"] == pytest.approx(1, abs=0.01)
+    assert (
+        similar(client, image, region="0.5,0,0.5,1", top_k=1).data["matches"][0]["case"] == library[8].number
+    )
+    for region in ("0,0,0.5,1", ""):
+        found = similar(client, image, region=region, top_k=100).data["matches"]
+        assert {match["case"] for match in found} == {known.number for known in library}
+    narrowed = similar(client, image, category="CRZ", top_k=100).data["matches"]
+    assert {match["case"] for match in narrowed} == {known.number for known in library[6:]}
+
+
+def test_nonsense_about_a_picture_of_a_case_is_named(client):
+    image = factories.case().images.get()
+    for field, value in (("region", "0,0,2,2"), ("region", "0,0,0.1,0.1"), ("top_k", "0"), ("part", "NONE")):
+        answer = similar(client, image, **{field: value})
+        assert (answer.status_code, list(answer.data["errors"])) == (400, [field])
+    assert client.get("/api/v1/images/999999999999999999999/similar").status_code == 404
+    name = image.file.original.name
+    image.file.original.storage.delete(name)
+    lost = similar(client, image)
+    assert (lost.status_code, list(lost.data["errors"])) == (400, ["images"])
+    assert "is missing: upload it again" in lost.data["detail"]
+    with image.file.original.storage.open(name, "wb") as torn:
+        torn.write(b"gone")
+    assert "can't be read" in similar(client, image).data["detail"]
+
+
 def test_an_empty_library_answers_unknown(client):
     answer = search(client, factories.upload())
     assert answer.status_code == 200, answer.data
