@@ -40,7 +40,7 @@ def test_verify_ends_with_an_error_when_a_file_is_damaged(settings, tmp_path):
 
 
 def test_a_switch_to_what_the_settings_do_not_ask_for_says_what_to_do():
-    with pytest.raises(CommandError, match="Set it to resnet50 .* Nothing was changed"):
+    with pytest.raises(CommandError, match=r"Set it to resnet50 .* Nothing was changed"):
         library("switch", "resnet50")
 
 
