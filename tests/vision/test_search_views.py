@@ -34,13 +34,15 @@ def expected(known, cases, queries) -> list[tuple[str, int, float]]:
     case_of = {image.pk: case.number for case in cases for image in case.images.all()}
     best = {}
     for place in np.argsort(-similarities):
-        best.setdefault(case_of[int(ids[place])], (int(ids[place]), round(float(similarities[place]), 3)))
+        best.setdefault(
+            case_of[int(ids[place])], (int(ids[place]), pytest.approx(float(similarities[place]), abs=1e-3))
+        )
     return [(case, *rest) for case, rest in best.items()]
 
 
 def answer(views, **how):
     result = vectors_search(views, library_current(), top_k=10, **how)
-    return [(m.case.number, m.image.pk, round(m.similarity, 3)) for m in result.matches]
+    return [(m.case.number, m.image.pk, m.similarity) for m in result.matches]
 
 
 @pytest.fixture
