@@ -122,7 +122,7 @@ def test_a_bucket_that_is_away_is_named(originals, own_s3_server, use_bucket):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_copy_that_is_broken_off_goes_on(s3_server, use_bucket, sent):
-    total = 200
+    total = 300
     for first in range(0, total, 10):
         factories.case(pictures=10, seed=10_000 + first)
     bucket = use_bucket(s3_server)
@@ -132,11 +132,11 @@ def test_a_copy_that_is_broken_off_goes_on(s3_server, use_bucket, sent):
     broken = subprocess.Popen(
         command, cwd=BASE_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    wait_until(lambda: len(bucket.objects()) >= 20, seconds=60)
+    wait_until(lambda: len(bucket.objects()) >= 1, seconds=60)
     broken.send_signal(sent)
     said = broken.communicate(timeout=30)[0].decode()
     before = bucket.objects()
-    assert 20 <= len(before) < total, "it was over before it was broken off"
+    assert 1 <= len(before) < total, "it was over before it was broken off"
     if sent == signal.SIGINT:
         assert broken.returncode == 1
         assert "Stopped. The same command goes on" in said
