@@ -28,6 +28,7 @@ def storages(env: Environment) -> dict[str, dict]:
 
 
 def _folder(location) -> dict:
+    # Names come from the content, so what is overwritten can only be the torn copy of a crashed upload.
     options = {"location": location, "allow_overwrite": True}
     return {"BACKEND": "cases.storages.folder.FolderStorage", "OPTIONS": options}
 

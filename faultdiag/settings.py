@@ -125,7 +125,6 @@ STATIC_ROOT = FAULTDIAG_DATA / "static"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
-    # Names come from the content, so what is overwritten can only be the torn copy of a crashed upload.
     **_pictures,
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -85,27 +85,19 @@ def celery_worker(transactional_db):
 @pytest.fixture(scope="session")
 def s3_server():
     """A server that speaks S3, for tests that leave it running."""
-    from tests.s3_server import S3Server
+    from tests.s3_server import s3_serving
 
-    server = S3Server()
-    try:
-        server.start()
+    with s3_serving() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
 def own_s3_server():
     """One that a test may stop."""
-    from tests.s3_server import S3Server
+    from tests.s3_server import s3_serving
 
-    server = S3Server()
-    try:
-        server.start()
+    with s3_serving() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

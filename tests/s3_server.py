@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from itertools import count
 
 import boto3
@@ -53,6 +54,17 @@ class S3Server:
     def silence(self):
         """It still takes connections, and answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
+
+
+@contextmanager
+def s3_serving():
+    """A server for as long as the block runs."""
+    server = S3Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 class Bucket:

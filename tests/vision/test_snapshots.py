@@ -249,6 +249,8 @@ def test_enough_changes_ask_for_a_snapshot_once(space, images, settings, django_
     job.refresh_from_db()
     assert job.state == Job.State.DONE
     assert job.result["generation"] == "00000001"
+    assert job.message == "Snapshot 00000001 of the library is written"
+    assert job.progress == job.total > 0
     assert snapshot_keep(space) is None
 
 

@@ -183,9 +183,11 @@ def snapshot_build(progress: JobProgress) -> None:
     """Write a snapshot of the active space, as a job."""
     space = space_current()
     told = 0.0
+    rows = 0
 
     def tell(step: str, done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, rows
+        rows = max(rows, total)
         if time.monotonic() - told > 1:
             told = time.monotonic()
             progress.start(total, f"Snapshot of the library: {step}", done=done)
@@ -196,6 +198,7 @@ def snapshot_build(progress: JobProgress) -> None:
     except SnapshotBusy as busy:
         progress.result = {"skipped": str(busy)}
         return
+    progress.start(rows, f"Snapshot {folder.name} of the library is written", done=rows)
     progress.result = {"space": space.slug, "generation": folder.name}
 
 

@@ -175,7 +175,7 @@ def settings_follow_enqueue() -> Job | None:
 
 
 def settings_following() -> Job | None:
-    """The job, queued or running, that brings the space which the settings ask for; None when none is."""
+    """The oldest job, queued or running, that loads the configured network or builds a space; or None."""
     jobs = Job.objects.filter(kind__in=(FOLLOW_KIND, BUILD_KIND))
     return jobs.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).last()
 

@@ -56,3 +56,14 @@ def test_a_switch_shows_the_work_until_the_new_network_serves(settings, tmp_path
     assert after != before
     assert after.slug in printed
     assert after.slug in library("switch", "faultnet"), "there is nothing left to do"
+
+
+def test_a_switch_to_weights_that_are_of_no_use_says_why(settings, tmp_path):
+    library_of_cases()
+    before = space_current()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "faultnet.safetensors").write_bytes(b"torn")
+    settings.FAULTDIAG_DATA = tmp_path
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        library("switch", "faultnet")
+    assert space_current() == before

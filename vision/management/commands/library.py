@@ -16,7 +16,6 @@ from vision.services.spaces import (
     settings_following,
     settings_identity,
     settings_note,
-    space_active,
 )
 
 
@@ -80,9 +79,8 @@ class Command(BaseCommand):
                 job_watch(job, self.stdout)
         except KeyboardInterrupt:
             raise CommandError("Stopped watching. The work goes on in the background.") from None
-        active = space_active()
-        if active and active.root.backbone != backbone:
-            raise CommandError(f"{active.slug} serves on: {settings_note()}")
+        if note := settings_note():
+            raise CommandError(note)
 
     def _verify(self, space, sample):
         with _Bar() as bar:
