@@ -83,7 +83,7 @@ class PatchFeatures:
         self._probe()
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Features of a picture of any size and mode: float32 (h, w, d), h and w of the finest layer's grid."""
+        """Features of a picture of any size and mode: float32 (h, w, d) on the finest layer's grid."""
         with self._lock, torch.inference_mode():
             maps = [_even(_averaged(one)) for one in self._layer_maps(self._prepared(image))]
             grid = maps[0].shape[-2:]
@@ -173,5 +173,5 @@ def _at_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _even(maps: Tensor) -> Tensor:
-    """All layers in the same measure, whatever their numbers of channels, and all pictures, whatever their light."""
+    """In one measure: layers of any number of channels, pictures in any light."""
     return maps / (maps.square().sum(1).mean((1, 2)).sqrt()[:, None, None, None] + 1e-6)

@@ -1,11 +1,12 @@
 """How a picture is cut into overlapping tiles whose maps join without a seam."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
 class Span:
-    """One tile along one axis, in pixels: it covers `start` to `stop`, and its map counts from `first` to `last`.
+    """One tile along one axis, in pixels: it covers `start` to `stop`, its map counts from `first` to `last`.
 
     The parts that count touch and never overlap; all four are multiples of the step.
     """
@@ -29,8 +30,6 @@ def tile_spans(length: int, tile: int, overlap: int, step: int) -> list[Span]:
         return [Span(0, length, 0, length)]
     count = -(-(length - overlap) // (tile - overlap))
     starts = [(length - tile) // step * place // (count - 1) * step for place in range(count)]
-    cuts = [
-        (before + tile + after) // 2 // step * step for before, after in zip(starts, starts[1:], strict=False)
-    ]
+    cuts = [(before + tile + after) // 2 // step * step for before, after in pairwise(starts)]
     edges = [0, *cuts, length]
     return [Span(start, start + tile, edges[i], edges[i + 1]) for i, start in enumerate(starts)]

@@ -1,5 +1,7 @@
 """Tiles cover a length without gap or overlap of what counts."""
 
+from itertools import pairwise
+
 import pytest
 
 from vision.engine.tiling import Span, tile_spans
@@ -14,7 +16,7 @@ def test_what_counts_covers_the_length_exactly_once(length):
     spans = tile_spans(length, 256, 64, 32)
     assert spans[0].first == 0
     assert spans[-1].last == length
-    for one, next_one in zip(spans, spans[1:], strict=False):
+    for one, next_one in pairwise(spans):
         assert one.last == next_one.first
         assert one.stop - next_one.start >= 64
     for span in spans:
@@ -24,7 +26,7 @@ def test_what_counts_covers_the_length_exactly_once(length):
 
 
 def test_inner_cuts_keep_away_from_the_edges_of_a_tile():
-    for one, next_one in zip(spans := tile_spans(1024, 256, 64, 32), spans[1:], strict=False):
+    for one, next_one in pairwise(tile_spans(1024, 256, 64, 32)):
         assert one.last <= one.stop - 32
         assert next_one.first >= next_one.start + 32
 
