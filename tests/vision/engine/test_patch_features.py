@@ -1,4 +1,4 @@
-"""Local features: the grid of the finest layer, the picture's places and proportions kept, on every backbone."""
+"""Local features: the grid of the finest layer, places and proportions kept, on every backbone."""
 
 import numpy as np
 import pytest
