@@ -2,6 +2,7 @@
 
 PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022): patches of good
 pictures, thinned to a coreset, are the bank; a new patch's anomaly is the distance to its nearest in there.
+Unlike there patches are whitened first, and a distance is divided by what is usual around the neighbour.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,19 +19,23 @@ from vision.engine.anomaly_regions import Region, anomaly_regions
 from vision.engine.array_folder import FolderError, folder_open, folder_write
 from vision.engine.coreset import greedy_coreset
 from vision.engine.index import faiss_loaded
+from vision.engine.patch_density import lonely, picture_halves, usual_distances
 from vision.engine.patch_sample import PatchSample
+from vision.engine.patch_whitening import PatchWhitening
 
 KIND = "a bank of good patches (PatchCore)"
 FORMAT = 1
 #: Called with the step's name, what is done, and what there is to do (None when nobody knows).
 Progress = Callable[[str, int, int | None], None]
-#: Good patches that are compared with those of other pictures to learn what distance is usual.
-_PROBED = 2_000
-_REFERENCE = 20_000
+#: Good patches that are compared with the bank's of other pictures to learn the level of regions.
+_PROBED = 5_000
 #: Share of good patches that lie below the level of regions.
-_USUAL = 0.995
+_BELOW_LEVEL = 0.995
+#: Share of the median usual distance that is added to each: among equal patches it would be nothing.
+_FLOOR = 0.1
 _SETTINGS = (
-    "sample_size", "bank_size", "selection", "scoring", "top_share", "neighbours", "smoothing", "seed",
+    "sample_size", "bank_size", "dimension", "lonely_from", "selection", "scoring", "top_share", "neighbours",
+    "smoothing", "seed",
 )  # fmt: skip
 
 
@@ -48,7 +53,10 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class GoodPatch:
-    """A patch of a good picture: number of the picture as it was fitted, `box` (x, y, w, h) in its pixels."""
+    """A patch of a good picture: number of the picture as it was fitted, `box` (x, y, w, h) in its pixels.
+
+    `distance` is in units of what is usual around it: at 1 it is as near as good patches of other pictures.
+    """
 
     picture: int
     box: tuple[int, int, int, int]
@@ -79,15 +87,19 @@ class Inspection:
 class PatchCore:
     """Learns what good parts look like, and how far a picture is from that. Safe to share once fitted.
 
-    `features` gives the patches. Of all patches of the good pictures `sample_size` are drawn, and `bank_size`
-    of those stay, chosen by `selection` ("coreset", or "random", which is faster to fit). A picture's score
-    is, with `scoring` "top_share", the mean distance of its `top_share` most distant patches; with
-    "reweighted" the largest distance, less where its nearest patch lies among many others (equation 7 of the
-    paper, over `neighbours`). `smoothing` is the standard deviation of the Gaussian over the map, in steps of
-    the grid of patches. `inspect` runs `threads` searches side by side.
+    `features` gives the patches. Of all patches of the good pictures `sample_size` are drawn and whitened to
+    `dimension` numbers. Those without anything alike in other pictures are left out (`lonely_from` robust
+    standard deviations; None for none), and `bank_size` of the others stay, chosen by `selection` ("coreset",
+    or "random", which is faster to fit). Distances are in units of the usual distance.
 
-    Learned: `bank_` float32 (m, d), `origins_` int32 (m, 5) (number of the good picture; x, y, w, h in its
-    pixels), `level_` the distance above which a patch belongs to a region, `pictures_` how many were fitted.
+    A picture's score is, with `scoring` "top_share", the mean distance of its `top_share` most distant
+    patches; with "reweighted" the largest distance, less where its nearest patch lies among many others
+    (equation 7 of the paper, over `neighbours`). `smoothing` is the standard deviation of the Gaussian over
+    the map, in steps of the grid of patches. `inspect` runs `threads` searches side by side.
+
+    Learned: `whitening_`, `bank_` float32 (m, dimension), `usual_` float32 (m,) the usual distance around
+    each, `origins_` int32 (m, 5) (number of the good picture; x, y, w, h in its pixels), `level_` the
+    distance above which a patch belongs to a region, `pictures_` how many were fitted.
     """
 
     def __init__(
@@ -96,6 +108,8 @@ class PatchCore:
         *,
         sample_size: int = 100_000,
         bank_size: int = 20_000,
+        dimension: int = 128,
+        lonely_from: float | None = 3.0,
         selection: Literal["coreset", "random"] = "coreset",
         scoring: Literal["top_share", "reweighted"] = "top_share",
         top_share: float = 0.03,
@@ -106,11 +120,13 @@ class PatchCore:
     ):
         if not 0 < top_share <= 1:
             raise ValueError(f"The share of patches that make the score lies in 0 to 1, not at {top_share}.")
-        if min(bank_size, sample_size, neighbours, threads) < 1:
-            raise ValueError("Sizes, neighbours and threads must be at least 1.")
+        if min(bank_size, sample_size, dimension, neighbours, threads) < 1:
+            raise ValueError("Sizes, dimension, neighbours and threads must be at least 1.")
         self.features = features
         self.sample_size = sample_size
         self.bank_size = bank_size
+        self.dimension = dimension
+        self.lonely_from = lonely_from
         self.selection = selection
         self.scoring = scoring
         self.top_share = top_share
@@ -131,10 +147,20 @@ class PatchCore:
             report("look", sample.pictures, total)
         patches, places = sample.taken()
         self.pictures_ = sample.pictures
-        self.level_ = _usual_distance(patches, places[:, 0], self.seed)
-        chosen = self._chosen(patches, report)
+        self.whitening_ = PatchWhitening(self.dimension).fit(patches)
+        patches = self.whitening_.transform(patches)
+        halves = picture_halves(places[:, 0], self.seed)
+        report("compare", 0, 1)
+        usual = usual_distances(patches, halves, self.seed)
+        report("compare", 1, 1)
+        usable = np.arange(len(patches))
+        if self.lonely_from is not None:
+            usable = np.flatnonzero(~lonely(usual, self.lonely_from))
+        chosen = usable[self._chosen(patches[usable], report)]
         self.bank_ = np.ascontiguousarray(patches[chosen])
+        self.usual_ = usual[chosen] + np.float32(_FLOOR * np.median(usual[usable]))
         self.origins_ = _origins(places[chosen], np.array(sizes))
+        self.level_ = self._usual_level(patches[usable], halves[usable], halves[chosen])
         return self
 
     def inspect(self, images: Sequence[Image.Image]) -> list[Inspection]:
@@ -157,7 +183,14 @@ class PatchCore:
             "level": self.level_,
             "pictures": self.pictures_,
         }
-        folder_write(folder, KIND, FORMAT, about, {"bank": self.bank_, "origins": self.origins_})
+        arrays = {
+            "bank": self.bank_,
+            "usual": self.usual_,
+            "origins": self.origins_,
+            "mean": self.whitening_.mean_,
+            "matrix": self.whitening_.matrix_,
+        }
+        folder_write(folder, KIND, FORMAT, about, arrays)
 
     @classmethod
     def open(cls, folder: Path, features: Features, *, threads: int = 1) -> "PatchCore":
@@ -172,7 +205,9 @@ class PatchCore:
             differing = sorted(key for key in space if space[key] != about["space"].get(key))
             raise FolderError(f"{folder} was learned with another {', '.join(differing)}: fit it again.")
         model = cls(features, threads=threads, **about["settings"])
-        model.bank_, model.origins_ = arrays["bank"], arrays["origins"]
+        model.bank_, model.usual_, model.origins_ = arrays["bank"], arrays["usual"], arrays["origins"]
+        model.whitening_ = PatchWhitening(model.dimension)
+        model.whitening_.mean_, model.whitening_.matrix_ = arrays["mean"], arrays["matrix"]
         model.level_, model.pictures_ = about["level"], about["pictures"]
         return model
 
@@ -212,48 +247,42 @@ class PatchCore:
 
     def _searched(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances (h, w, k) to the nearest in the bank, their positions (h, w, k), and the score."""
-        height, width, depth = patches.shape
+        height, width, _ = patches.shape
         k = min(self.neighbours, len(self.bank_))
-        squares, found = faiss_loaded().knn(patches.reshape(-1, depth), self.bank_, k)
-        distances = np.sqrt(np.maximum(squares, 0)).reshape(height, width, k)
-        found = found.reshape(height, width, k)
+        rows = self.whitening_.transform(patches.reshape(height * width, -1))
+        squares, found = faiss_loaded().knn(rows, self.bank_, k)
+        distances = np.sqrt(np.maximum(squares, 0)) / self.usual_[found[:, :1]]
         if self.scoring == "reweighted":
-            score = self._reweighted(patches, distances, found)
+            worst = distances[:, 0].argmax()
+            score = self._reweighted(rows[worst], found[worst, 0]) * float(distances[worst, 0])
         else:
-            nearest = distances[..., 0].ravel()
+            nearest = distances[:, 0]
             count = max(1, round(self.top_share * len(nearest)))
             score = float(np.partition(nearest, -count)[-count:].mean())
-        return distances, found, score
+        return distances.reshape(height, width, k), found.reshape(height, width, k), score
 
-    def _reweighted(self, patches: np.ndarray, distances: np.ndarray, found: np.ndarray) -> float:
-        """The largest distance, weighed by how alone its nearest patch is among its own neighbours.
-
-        Distances are divided by the root of the dimension first, or the exponentials would overflow.
-        """
-        at = np.unravel_index(distances[..., 0].argmax(), distances.shape[:2])
-        patch, own = patches[at], distances[at][0]
-        scale = np.sqrt(len(patch))
+    def _reweighted(self, patch: np.ndarray, nearest: int) -> float:
+        """The weight of equation 7: small where the nearest patch has as near ones around it."""
         k = min(max(self.neighbours, 2), len(self.bank_))
-        _, around = faiss_loaded().knn(self.bank_[found[at][0]][None], self.bank_, k)
-        apart = np.linalg.norm(self.bank_[around[0]] - patch, axis=1) / scale
-        weight = 1 - np.exp(own / scale - apart.max()) / np.exp(apart - apart.max()).sum()
-        return float(weight * own)
+        _, around = faiss_loaded().knn(self.bank_[nearest][None], self.bank_, k)
+        apart = np.linalg.norm(self.bank_[around[0]] - patch, axis=1)
+        own = np.linalg.norm(self.bank_[nearest] - patch)
+        # In units of the usual distance, or the exponentials would know only the furthest.
+        apart, own = apart / self.usual_[nearest], own / self.usual_[nearest]
+        return float(1 - np.exp(own - apart.max()) / np.exp(apart - apart.max()).sum())
 
-
-def _usual_distance(patches: np.ndarray, pictures: np.ndarray, seed: int) -> float:
-    """The distance under which nearly all good patches have one of another good picture."""
-    rng = np.random.default_rng(seed)
-    reference = rng.permutation(len(patches))[:_REFERENCE]
-    probed = reference[:_PROBED]
-    if len(np.unique(pictures[reference])) < 2:
-        return float(np.finfo(np.float32).max)  # one picture can't say what is usual
-    faiss = faiss_loaded()
-    nearest = np.empty(len(probed), np.float32)
-    for picture in np.unique(pictures[probed]):
-        own = pictures[probed] == picture
-        others = reference[pictures[reference] != picture]
-        nearest[own] = faiss.knn(patches[probed[own]], patches[others], 1)[0][:, 0]
-    return float(np.sqrt(np.quantile(np.maximum(nearest, 0), _USUAL)))
+    def _usual_level(self, patches: np.ndarray, halves: np.ndarray, bank_halves: np.ndarray) -> float:
+        """The distance under which nearly all good patches have one of another good picture in the bank."""
+        probed = np.random.default_rng(self.seed).permutation(len(patches))[:_PROBED]
+        nearest = []
+        for half in (0, 1):
+            own, others = probed[halves[probed] == half], np.flatnonzero(bank_halves != half)
+            if len(own) and len(others):
+                squares, found = faiss_loaded().knn(patches[own], self.bank_[others], 1)
+                nearest.append(np.sqrt(np.maximum(squares[:, 0], 0)) / self.usual_[others[found[:, 0]]])
+        if not nearest:
+            return float(np.finfo(np.float32).max)  # one picture can't say what is usual
+        return float(np.quantile(np.concatenate(nearest), _BELOW_LEVEL))
 
 
 def _origins(places: np.ndarray, sizes: np.ndarray) -> np.ndarray:

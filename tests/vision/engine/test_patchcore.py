@@ -60,7 +60,7 @@ def test_regions_box_the_fault_and_name_good_patches(model):
 
 
 def test_a_picture_of_the_bank_is_its_own_evidence(features):
-    model = PatchCore(features).fit([part(seed) for seed in range(3)])
+    model = PatchCore(features, lonely_from=None).fit([part(seed) for seed in range(3)])
     seen = model.inspect([part(1)])[0]
     assert seen.score == pytest.approx(0, abs=1e-2)
     assert seen.nearest[0].picture == 1
@@ -84,7 +84,7 @@ def test_inspecting_side_by_side_says_the_same(features, model):
 def test_fitting_is_repeatable_and_bounded(features):
     pictures = [part(seed) for seed in range(4)]
     fits = [PatchCore(features, sample_size=200, bank_size=50, seed=3).fit(iter(pictures)) for _ in range(2)]
-    assert fits[0].bank_.shape == (50, features.dimension)
+    assert fits[0].bank_.shape == (50, 128)
     assert np.array_equal(fits[0].bank_, fits[1].bank_)
     assert np.array_equal(fits[0].origins_, fits[1].origins_)
     assert fits[0].pictures_ == 4
@@ -93,7 +93,7 @@ def test_fitting_is_repeatable_and_bounded(features):
 def test_fitting_reports_its_steps(features):
     seen = []
     PatchCore(features, bank_size=50).fit([part(0), part(1)], progress=lambda *step: seen.append(step))
-    assert seen == [("look", 1, 2), ("look", 2, 2), ("select", 50, 50)]
+    assert seen == [("look", 1, 2), ("look", 2, 2), ("compare", 0, 1), ("compare", 1, 1), ("select", 50, 50)]
 
 
 @pytest.mark.parametrize("settings", [{"selection": "random"}, {"scoring": "reweighted"}, {"smoothing": 0}])
@@ -107,14 +107,15 @@ def test_the_paper_s_weight_is_its_equation_7(features):
     model = PatchCore(features, bank_size=100, scoring="reweighted", neighbours=4)
     model.fit([part(seed) for seed in range(3)])
     patches = features(part(9, (60, 80)))
-    flat = patches.reshape(-1, patches.shape[-1])
+    flat = model.whitening_.transform(patches.reshape(-1, patches.shape[-1]))
     apart = np.linalg.norm(flat[:, None] - model.bank_[None], axis=2)
+    nearest = apart.argmin(axis=1)
+    apart /= model.usual_[nearest][:, None]
     worst = apart.min(axis=1).argmax()
-    nearest = apart[worst].argmin()
+    nearest = nearest[worst]
     around = np.linalg.norm(model.bank_ - model.bank_[nearest], axis=1).argsort()[:4]
-    scale = np.sqrt(flat.shape[1])
-    shares = np.exp(apart[worst][around] / scale)
-    expected = (1 - np.exp(apart[worst][nearest] / scale) / shares.sum()) * apart[worst][nearest]
+    own = apart[worst, nearest]
+    expected = (1 - np.exp(own) / np.exp(apart[worst, around]).sum()) * own
     assert model.score([part(9, (60, 80))])[0] == pytest.approx(expected, rel=1e-3)
 
 
