@@ -26,7 +26,6 @@ from vision.engine.images import EXTENSIONS, load_image
 from vision.engine.patch_features import PatchFeatures
 from vision.engine.weight_files import find_weights
 
-BATCH = 8
 #: Share of a picture's patches that make its score.
 TOP_SHARE = 0.03
 
@@ -74,17 +73,15 @@ def filled_bank(features: PatchFeatures, good: list[Path], size: int, name: str)
     rng = np.random.default_rng(0)
     share = -(-size // len(good))
     parts = []
-    for start in tqdm(range(0, len(good), BATCH), desc=f"{name}, good parts"):
-        images = [load_image(path) for path in good[start : start + BATCH]]
-        for patches in features(images):
-            flat = patches.reshape(-1, patches.shape[-1])
-            parts.append(flat[rng.permutation(len(flat))[:share]])
+    for path in tqdm(good, desc=f"{name}, good parts"):
+        flat = features(load_image(path)).reshape(-1, features.dimension)
+        parts.append(flat[rng.permutation(len(flat))[:share]])
     bank = np.concatenate(parts)
     return torch.from_numpy(bank[rng.permutation(len(bank))[:size]])
 
 
 def score(features: PatchFeatures, path: Path, bank: torch.Tensor) -> float:
-    patches = torch.from_numpy(features([load_image(path)])[0]).flatten(0, 1)
+    patches = torch.from_numpy(features(load_image(path))).flatten(0, 1)
     distances = torch.cdist(patches, bank, compute_mode="use_mm_for_euclid_dist").amin(1)
     return float(distances.topk(max(1, round(TOP_SHARE * len(distances)))).values.mean())
 

@@ -1,10 +1,14 @@
-"""Local features of a picture, one vector for each patch: what anomaly detection compares.
+"""Local features of a picture, one vector for each patch: what inspection compares.
 
-Two middle layers of a network, each averaged over a neighbourhood of 3 x 3 positions, the coarser brought to
-the grid of the finer, joined (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022).
+Middle layers of a network, each averaged over a neighbourhood of 3 x 3 positions, the coarser ones brought to
+the grid of the finest, joined (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022).
+Unlike there a picture keeps its proportions, and a large one is seen in overlapping tiles.
 """
 
+import threading
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +18,133 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision.engine.backbones import build_network, get_backbone
-from vision.engine.embedder import prepare
+from vision.engine.checkpoints import sha256_of
+from vision.engine.images import to_rgb
+from vision.engine.tiling import tile_spans
+
+#: Longer side in pixels of what goes through the network at once: bounds the memory.
+_TILE = 512
+#: Share of a tile that it has in common with its neighbour.
+_OVERLAP = 0.25
+#: No side of a picture is brought under this, or the coarse layers would have hardly a position.
+_LEAST_SIDE = 64
+_TALLEST = 16.0
+
+
+@dataclass(frozen=True)
+class PatchSpace:
+    """Everything that makes two patches comparable. `resolution` in pixels, see `PatchFeatures`."""
+
+    backbone: str
+    weights_sha256: str
+    layers: tuple[str, ...]
+    resolution: int
+    preprocessing: str = "patches-v1"
+
+    def as_dict(self) -> dict:
+        return {**asdict(self), "layers": list(self.layers)}
 
 
 class PatchFeatures:
-    """Patch features of a backbone's layers `taps.patch`, computed by torch.
+    """Patch features of a backbone, computed by torch. Safe to share between threads: one pass at a time.
 
-    `weights` is the network's local file, or None for random weights of `random_seed`. Raises WeightsError
-    for a file that does not fit.
+    `weights` is the network's local file, or None for random weights of `random_seed`. `layers` are names
+    of maps, finest first (default: the backbone's `taps.patch`). A picture is brought to the area of
+    `resolution` x `resolution` pixels (default: the backbone's `input_size`), its own proportions kept to the
+    nearest step of the coarsest layer. `device` is a torch device. Raises WeightsError for a file that does
+    not fit, ValueError for a resolution under 64.
     """
 
-    def __init__(self, backbone: str, weights: Path | None, *, random_seed: int = 0):
+    def __init__(
+        self,
+        backbone: str,
+        weights: Path | None,
+        *,
+        layers: Sequence[str] | None = None,
+        resolution: int | None = None,
+        device: str = "cpu",
+        random_seed: int = 0,
+    ):
         self.spec = get_backbone(backbone)
-        self._network = build_network(self.spec, weights, random_seed=random_seed)
+        self.space = PatchSpace(
+            backbone=backbone,
+            weights_sha256=sha256_of(weights) if weights else f"random-{random_seed}",
+            layers=tuple(layers or self.spec.taps.patch),
+            resolution=resolution or self.spec.input_size,
+        )
+        if self.space.resolution < _LEAST_SIDE:
+            raise ValueError(f"A resolution of {resolution} pixels is under the least, {_LEAST_SIDE}.")
+        self._device = device
+        self._network = build_network(self.spec, weights, random_seed=random_seed).to(device)
+        self._lock = threading.Lock()
         self._maps: dict[str, Tensor] = {}
-        for name in self.spec.taps.patch:
+        for name in self.space.layers:
             self._network.get_submodule(name).register_forward_hook(self._keeper(name))
+        self._probe()
 
-    def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Features of n pictures: float32 (n, h, w, d), with h and w the grid of the finer layer."""
-        batch = torch.from_numpy(np.stack([prepare(image, self.spec) for image in images]))
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Features of a picture of any size and mode: float32 (h, w, d) on the finest layer's grid."""
+        with self._lock, torch.inference_mode():
+            maps = [_even(_averaged(one)) for one in self._layer_maps(self._prepared(image))]
+            grid = maps[0].shape[-2:]
+            joined = torch.cat([_at_grid(one, grid) for one in maps], dim=1)
+            return joined[0].permute(1, 2, 0).contiguous().cpu().numpy()
+
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in pixels that a picture of `size` is brought to before the network sees it."""
+        width, height = size
+        # A strip of a thousand to one would become a line: beyond this its proportions change.
+        ratio = min(max(width / height, 1 / _TALLEST), _TALLEST)
+        sides = (self.space.resolution * sqrt(ratio), self.space.resolution / sqrt(ratio))
+        least = self._tile if self._fixed else max(_LEAST_SIDE, self._step)
+        wide, high = (max(round(side / self._step) * self._step, least) for side in sides)
+        return wide, high
+
+    def _probe(self) -> None:
+        """Learn the step of the coarsest layer in pixels, and whether the network takes only one size."""
+        side = self.spec.input_size
         with torch.inference_mode():
-            self._network(batch)
-            finer, coarser = (_averaged(_as_map(self._maps.pop(name))) for name in self.spec.taps.patch)
-            coarser = functional.interpolate(coarser, finer.shape[-2:], mode="bilinear", align_corners=False)
-            joined = torch.cat([_even(finer), _even(coarser)], dim=1)
-        return joined.permute(0, 2, 3, 1).contiguous().numpy()
+            self._network(torch.zeros(1, self.spec.channels, side, side, device=self._device))
+        maps = [self._maps.pop(name) for name in self.space.layers]
+        self._fixed = any(one.ndim == 3 for one in maps)
+        self._steps = [round(side / _as_map(one).shape[-1]) for one in maps]
+        self._step = max(self._steps)
+        self.dimension = sum(_as_map(one).shape[1] for one in maps)
+        self._tile = side if self._fixed else _TILE // self._step * self._step
+
+    def _prepared(self, image: Image.Image) -> Tensor:
+        image = to_rgb(image)
+        if self.spec.channels == 1:
+            image = image.convert("L")
+        # Pillow's filters average over what they leave out, so fine textures do not turn into moire.
+        image = image.resize(self.working_size(image.size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        pixels = np.asarray(image, np.float32).reshape(image.height, image.width, self.spec.channels) / 255
+        pixels = (pixels - np.float32(self.spec.mean)) / np.float32(self.spec.std)
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(self._device)
+
+    def _layer_maps(self, pixels: Tensor) -> list[Tensor]:
+        """The map of each layer over the whole picture (1, d, h, w), joined from tiles where it is large."""
+        overlap = round(_OVERLAP * self._tile)
+        rows, columns = (tile_spans(side, self._tile, overlap, self._step) for side in pixels.shape[-2:])
+        strips: list[list[Tensor]] = [[] for _ in self._steps]
+        for row in rows:
+            parts: list[list[Tensor]] = [[] for _ in self._steps]
+            for column in columns:
+                self._network(pixels[..., row.start : row.stop, column.start : column.stop])
+                for layer, (name, step) in enumerate(zip(self.space.layers, self._steps, strict=True)):
+                    top, bottom, left, right = (
+                        edge // step
+                        for edge in (
+                            row.first - row.start,
+                            row.last - row.start,
+                            column.first - column.start,
+                            column.last - column.start,
+                        )
+                    )
+                    parts[layer].append(_as_map(self._maps.pop(name))[..., top:bottom, left:right])
+            for layer, part in enumerate(parts):
+                strips[layer].append(torch.cat(part, dim=3))
+        return [torch.cat(strip, dim=2) for strip in strips]
 
     def _keeper(self, name: str):
         def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -61,6 +166,12 @@ def _averaged(maps: Tensor) -> Tensor:
     return functional.avg_pool2d(maps, 3, 1, 1, count_include_pad=False)
 
 
+def _at_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    if maps.shape[-2:] == grid:
+        return maps
+    return functional.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
 def _even(maps: Tensor) -> Tensor:
-    """Both layers in the same measure, whatever their numbers of channels and their strengths."""
+    """In one measure: layers of any number of channels, pictures in any light."""
     return maps / (maps.square().sum(1).mean((1, 2)).sqrt()[:, None, None, None] + 1e-6)
