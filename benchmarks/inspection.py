@@ -1,0 +1,301 @@
+"""How well inspection from good parts alone works: pictures, pixels, false rejects, speed, contamination.
+
+    python benchmarks/inspection.py DIR [--backbone faultnet] [--json FILE]
+
+DIR is laid out as in MVTec AD: train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png. All
+figures beside random weights in the same run. "Grouped" draws the good test pictures anew so that no
+near-duplicate of a test picture, good or faulty, was fitted: pictures of pieces that were never seen.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE
+from vision.engine.coreset import greedy_coreset
+from vision.engine.duplicates import fingerprint, near_duplicate_groups
+from vision.engine.embedder import Embedder
+from vision.engine.images import EXTENSIONS, load_image
+from vision.engine.inspection_measures import PixelMeasures, at_threshold, bootstrap, box_holds, image_auroc
+from vision.engine.patch_features import PatchFeatures
+from vision.engine.patch_sample import PatchSample
+from vision.engine.patchcore import PatchCore
+from vision.engine.rejection import RejectionRule, TooFewGoodParts
+from vision.engine.weight_files import find_weights
+
+ALPHA = 0.01
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
+CORESET_STEPS = 500
+TIMED = 40
+RIVAL = "wide_resnet50_2"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file of the set; its pixels are read when they are needed."""
+
+    path: Path
+    kind: str
+    fitted: bool
+    size: tuple[int, int]
+    mask: Path | None
+
+    @property
+    def faulty(self) -> bool:
+        return self.kind != "good"
+
+
+class Remembered:
+    """Patch features of pictures, each computed once and kept in half precision."""
+
+    def __init__(self, features: PatchFeatures):
+        self.features = features
+        self.space = features.space
+        self._kept: dict[Path, np.ndarray] = {}
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        if picture.path not in self._kept:
+            self._kept[picture.path] = self.features(load_image(picture.path)).astype(np.float16)
+        return self._kept[picture.path].astype(np.float32)
+
+
+def main() -> int:
+    options = parse()
+    pictures = read_set(options.folder)
+    if not any(one.fitted for one in pictures) or len({one.kind for one in pictures}) < 2:
+        print(f"{options.folder} has no train/good, or no faults in test.", file=sys.stderr)
+        return 1
+    torch.set_num_threads(options.threads)
+    weights = find_weights(options.backbone, options.data)
+    report = {"source": str(options.folder), "backbone": options.backbone, "processor_threads": options.threads}
+    good = [one for one in pictures if one.fitted]
+    report["training"] = training(PatchFeatures(options.backbone, weights), good)
+    groups = duplicate_groups(pictures)
+    report["results"] = {}
+    for name, file in ((options.backbone, weights), ("random weights", None)):
+        features = Remembered(PatchFeatures(options.backbone, file))
+        tests = [one for one in pictures if not one.fitted]
+        report["results"][name] = {
+            "as given": evaluated(features, good, tests, name),
+            "grouped": evaluated(features, *grouped(pictures, groups), f"{name}, grouped"),
+        }
+        if file:
+            report["contamination"] = contaminated(features, pictures, groups)
+            report["coreset"] = coreset_speed(features, good)
+    report["speed"] = {
+        options.backbone: speed(PatchFeatures(options.backbone, weights), good, options.threads),
+        f"{RIVAL}, random weights": speed(PatchFeatures(RIVAL, None), good, options.threads),
+    }
+    show(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="Laid out as in MVTec AD.")
+    parser.add_argument("--backbone", choices=list(BACKBONES), default=DEFAULT_BACKBONE)
+    parser.add_argument("--data", type=Path, default=ROOT / "var", help="Data folder, for weights.")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures to a file as well.")
+    return parser.parse_args()
+
+
+def read_set(folder: Path) -> list[Picture]:
+    found = []
+    for part, kinds in (("train", ["good"]), ("test", sorted(p.name for p in (folder / "test").iterdir()))):
+        for kind in kinds:
+            for path in sorted((folder / part / kind).glob("*")):
+                if path.suffix.lower()[1:] not in EXTENSIONS:
+                    continue
+                mask = folder / "ground_truth" / kind / f"{path.stem}_mask.png"
+                size = load_image(path).size
+                found.append(Picture(path, kind, part == "train", size, mask if mask.exists() else None))
+    return found
+
+
+def training(features: PatchFeatures, good: list[Picture]) -> dict:
+    """Seconds and peak memory of a fit from the files, before anything else has run."""
+    start = time.perf_counter()
+    PatchCore(features).fit(load_image(one.path) for one in tqdm(good, desc="Training"))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"pictures": len(good), "seconds": seconds, "peak_memory_mib": peak}
+
+
+def duplicate_groups(pictures: list[Picture]) -> np.ndarray:
+    embedder = Embedder(DEFAULT_BACKBONE, find_weights(DEFAULT_BACKBONE, ROOT / "var"))
+    vectors, prints = [], []
+    for one in tqdm(pictures, desc="Near-duplicates"):
+        image = load_image(one.path)
+        vectors.append(embedder.embed([image])[0])
+        prints.append(fingerprint(image))
+    return near_duplicate_groups(prints, np.stack(vectors))
+
+
+def grouped(pictures: list[Picture], groups: np.ndarray) -> tuple[list[Picture], list[Picture]]:
+    """Good pictures to fit and pictures to test; no group is on both sides."""
+    faulty = np.array([one.faulty for one in pictures])
+    tests = int(sum(not one.fitted and not one.faulty for one in pictures))
+    held: set[int] = set()
+    for group in np.random.default_rng(0).permutation(np.unique(groups[~faulty])):
+        if sum(np.isin(groups, list(held)) & ~faulty) >= tests:
+            break
+        held.add(group)
+    fitted = ~faulty & ~np.isin(groups, list(held))
+    tested = ~fitted & ~np.isin(groups, groups[fitted])
+    return chosen(pictures, fitted), chosen(pictures, tested)
+
+
+def chosen(pictures: Sequence[Picture], which: np.ndarray) -> list[Picture]:
+    return [one for one, wanted in zip(pictures, which, strict=True) if wanted]
+
+
+def evaluated(features: Remembered, good: list[Picture], tests: list[Picture], name: str) -> dict:
+    """Fit to good pictures and judge the tests; a second fit to four fifths has its limit from the last fifth."""
+    model = PatchCore(features).fit(good)
+    pixels = PixelMeasures(0, 8 * min(model.level_, 100))
+    scores, hits = [], []
+    for one in tqdm(tests, desc=name):
+        seen = model.inspect([one])[0]
+        scores.append(seen.score)
+        if one.faulty and one.mask:
+            mask = np.asarray(load_image(one.mask).convert("L")) > 127
+            pixels.add(seen.map, mask)
+            if mask.any():
+                hits.append(bool(seen.regions) and box_holds(seen.regions[0].region.box, mask))
+        elif not one.faulty:
+            pixels.add(seen.map, None)
+    scores, kinds = np.array(scores), np.array([one.kind for one in tests])
+    faulty = kinds != "good"
+    result = {
+        "pictures": {"fitted": len(good), "good": int(sum(~faulty)), "faulty": int(sum(faulty))},
+        "image_auroc": asdict(bootstrap(image_auroc, scores, faulty)),
+        "by_kind": {
+            str(kind): image_auroc(scores[~faulty | (kinds == kind)], kinds[~faulty | (kinds == kind)] == kind)
+            for kind in np.unique(kinds[faulty])
+        },
+        "rejection": rejected(features, good, tests),
+    }
+    if pixels.regions:
+        result |= {
+            "pixel_auroc": pixels.auroc(),
+            "aupro": pixels.aupro(),
+            "centre_in_top_box": float(np.mean(hits)),
+        }
+    return result
+
+
+def rejected(features: Remembered, good: list[Picture], tests: list[Picture]) -> dict:
+    held = np.random.default_rng(0).permutation(len(good)) < len(good) // 5
+    try:
+        model = PatchCore(features).fit(chosen(good, ~held))
+        rule = RejectionRule(alpha=ALPHA).fit(model.score(chosen(good, held)))
+    except TooFewGoodParts as error:
+        return {"refused": str(error)}
+    faulty = np.array([one.faulty for one in tests])
+    return asdict(at_threshold(model.score(tests), faulty, rule.threshold_))
+
+
+def contaminated(features: Remembered, pictures: list[Picture], groups: np.ndarray) -> list[dict]:
+    """Faulty pictures among the fitted ones, with and without the filter of lonely patches.
+
+    The faulty ones that are tested share no near-duplicates with those that may be fitted.
+    """
+    faulty = np.array([one.faulty for one in pictures])
+    rng = np.random.default_rng(0)
+    kinds_of_groups = rng.permutation(np.unique(groups[faulty]))
+    slipped = faulty & np.isin(groups, kinds_of_groups[::2])
+    tests = chosen(pictures, ~np.array([one.fitted for one in pictures]) & ~slipped)
+    good = [one for one in pictures if one.fitted]
+    bad = [chosen(pictures, slipped)[at] for at in rng.permutation(int(slipped.sum()))]
+    truth = np.array([one.faulty for one in tests])
+    rows = []
+    for share in tqdm(SHARES, desc="Contamination"):
+        count = min(len(bad), round(share / (1 - share) * len(good)))
+        clean = good if not share else [good[at] for at in rng.permutation(len(good))][: round(count / share) - count]
+        row = {"share": share, "good": len(clean), "faulty": count}
+        for name, limit in (("filter", PatchCore(features).lonely_from), ("no_filter", None)):
+            model = PatchCore(features, lonely_from=limit).fit(clean + bad[:count])
+            row[name] = image_auroc(model.score(tests), truth)
+        rows.append(row)
+    return rows
+
+
+def coreset_speed(features: Remembered, good: list[Picture]) -> dict:
+    """Seconds of the same steps on the same patches: one product a step, and a difference norm a step."""
+    sample = PatchSample(PatchCore(features).sample_size)
+    for one in good:
+        sample.add(features(one))
+    patches, _ = sample.taken()
+    start = time.perf_counter()
+    mine = greedy_coreset(patches, CORESET_STEPS)
+    ours = time.perf_counter() - start
+    rows = torch.from_numpy(patches)
+    start = time.perf_counter()
+    usual = [int(mine[0])]
+    nearest = torch.linalg.vector_norm(rows - rows[usual[0]], dim=1)
+    while len(usual) < CORESET_STEPS:
+        usual.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, torch.linalg.vector_norm(rows - rows[usual[-1]], dim=1))
+    plain = time.perf_counter() - start
+    same = float(np.mean(np.array(usual) == mine))
+    return {"patches": list(patches.shape), "steps": CORESET_STEPS, "seconds": ours,
+            "usual_loop_seconds": plain, "times": plain / ours, "same_choice": same}  # fmt: skip
+
+
+def speed(features: PatchFeatures, good: list[Picture], threads: int) -> dict:
+    """Pictures a second from decoded pixels to score and map; the bank is as large as it would be."""
+    images = [load_image(one.path) for one in good[:TIMED]]
+    fitted = [load_image(one.path) for one in good[:: max(1, len(good) // 150)]]
+    model = PatchCore(features, selection="random", threads=threads).fit(fitted)
+    model.inspect(images[:2])
+    start = time.perf_counter()
+    for image in images:
+        model.inspect([image])
+    single = len(images) / (time.perf_counter() - start)
+    start = time.perf_counter()
+    model.inspect(images)
+    return {"bank": len(model.bank_), "single": single, "batch": len(images) / (time.perf_counter() - start)}
+
+
+def show(report: dict) -> None:
+    training, core = report["training"], report["coreset"]
+    print(f"{report['source']}: fitted to {training['pictures']} in {training['seconds']:.0f} s, "
+          f"peak {training['peak_memory_mib']:.0f} MiB, {report['processor_threads']} threads")  # fmt: skip
+    for name, variants in report["results"].items():
+        for variant, found in variants.items():
+            auroc = found["image_auroc"]
+            print(f"\n{name}, {variant} {found['pictures']}")
+            print(f"  image AUROC {100 * auroc['value']:.1f} ({100 * auroc['low']:.1f} to {100 * auroc['high']:.1f}); "
+                  + ", ".join(f"{kind} {100 * value:.1f}" for kind, value in found["by_kind"].items()))  # fmt: skip
+            for key in ("pixel_auroc", "aupro", "centre_in_top_box"):
+                if key in found:
+                    print(f"  {key} {100 * found[key]:.1f}")
+            print(f"  at alpha {ALPHA:.0%}: {found['rejection']}")
+    print("\nFaulty among the fitted: share, image AUROC with and without the filter")
+    for row in report["contamination"]:
+        print(f"  {row['share']:.0%} ({row['faulty']} of {row['faulty'] + row['good']}): "
+              f"{100 * row['filter']:.1f}, {100 * row['no_filter']:.1f}")  # fmt: skip
+    print(f"\nCoreset: {core['steps']} steps of {core['patches']} in {core['seconds']:.1f} s, usual loop "
+          f"{core['usual_loop_seconds']:.1f} s ({core['times']:.1f} times), same choice {core['same_choice']:.0%}")  # fmt: skip
+    for name, found in report["speed"].items():
+        print(f"{name}: {found['single']:.1f} pictures a second one by one, {found['batch']:.1f} in a batch")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
