@@ -80,7 +80,11 @@ def main() -> int:
         return 1
     torch.set_num_threads(options.threads)
     weights = find_weights(options.backbone, options.data)
-    report = {"source": str(options.folder), "backbone": options.backbone, "processor_threads": options.threads}
+    report = {
+        "source": str(options.folder),
+        "backbone": options.backbone,
+        "processor_threads": options.threads,
+    }
     good = [one for one in pictures if one.fitted]
     report["training"] = training(PatchFeatures(options.backbone, weights), good)
     groups = duplicate_groups(pictures)
@@ -186,7 +190,9 @@ def evaluated(features: Remembered, good: list[Picture], tests: list[Picture], n
         "pictures": {"fitted": len(good), "good": int(sum(~faulty)), "faulty": int(sum(faulty))},
         "image_auroc": asdict(bootstrap(image_auroc, scores, faulty)),
         "by_kind": {
-            str(kind): image_auroc(scores[~faulty | (kinds == kind)], kinds[~faulty | (kinds == kind)] == kind)
+            str(kind): image_auroc(
+                scores[~faulty | (kinds == kind)], kinds[~faulty | (kinds == kind)] == kind
+            )
             for kind in np.unique(kinds[faulty])
         },
         "rejection": rejected(features, good, tests),
@@ -227,7 +233,11 @@ def contaminated(features: Remembered, pictures: list[Picture], groups: np.ndarr
     rows = []
     for share in tqdm(SHARES, desc="Contamination"):
         count = min(len(bad), round(share / (1 - share) * len(good)))
-        clean = good if not share else [good[at] for at in rng.permutation(len(good))][: round(count / share) - count]
+        clean = (
+            good
+            if not share
+            else [good[at] for at in rng.permutation(len(good))][: round(count / share) - count]
+        )
         row = {"share": share, "good": len(clean), "faulty": count}
         for name, limit in (("filter", PatchCore(features).lonely_from), ("no_filter", None)):
             model = PatchCore(features, lonely_from=limit).fit(clean + bad[:count])

@@ -18,6 +18,10 @@ from vision.services.embedding import (
     pending_embed,
     pending_enqueue,
 )
+from vision.services.inspection.evaluation import EvaluationRefused, version_evaluate
+from vision.services.inspection.good_pictures import GoodPictureError
+from vision.services.inspection.training import TrainingRefused, inspector_train
+from vision.services.inspection.versions import InspectorUnusable
 from vision.services.library import library_current
 from vision.services.recall_audit import promise_keep, search_audit
 from vision.services.snapshots import snapshot_build, snapshot_keep
@@ -102,6 +106,22 @@ def build_snapshot(job_id: int) -> None:
     with job_run(job_id) as progress:
         if progress is not None:
             snapshot_build(progress)
+
+
+@shared_task(throws=(TrainingRefused, GoodPictureError, StorageAway))
+def train_inspector(job_id: int) -> None:
+    """Train a new version of an inspector from the pictures of good parts."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            inspector_train(progress)
+
+
+@shared_task(throws=(EvaluationRefused, InspectorUnusable, StorageAway))
+def evaluate_inspector(job_id: int) -> None:
+    """Inspect the test pictures of an inspector and measure how well a version tells them apart."""
+    with job_run(job_id) as progress:
+        if progress is not None:
+            version_evaluate(progress)
 
 
 @shared_task

@@ -12,7 +12,15 @@ from django.utils import timezone
 from cases.models import Case, CaseImage, CaseTransition, ImageFile
 from cases.services.stopwatch import Stopwatch
 from cases.signals import images_added
-from vision.engine.images import ImageError, ImageInfo, ImageLimits, check_images, load_image, perceptual_hash
+from vision.engine.images import (
+    ImageError,
+    ImageInfo,
+    ImageLimits,
+    check_image,
+    check_images,
+    load_image,
+    perceptual_hash,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,14 @@ def pictures_check(pictures: Sequence[Picture]) -> list[ImageInfo]:
     """
     try:
         return check_images([(picture.data, picture.name) for picture in pictures], image_limits())
+    except ImageError as error:
+        raise ValidationError({"images": str(error)}, code=error.code) from error
+
+
+def picture_check(picture: Picture) -> ImageInfo:
+    """The same for a single picture that belongs to no case. Raises ValidationError (key "images")."""
+    try:
+        return check_image(picture.data, picture.name, image_limits())
     except ImageError as error:
         raise ValidationError({"images": str(error)}, code=error.code) from error
 

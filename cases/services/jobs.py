@@ -1,5 +1,6 @@
 """Long work with progress that survives crashes: a Job row, whose kind is the dotted name of its task."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -39,11 +40,17 @@ def jobs_recover() -> int:
     return len(lost)
 
 
-class JobProgress:
-    """The handle with which a task reports on its job."""
+#: Called with what is done, the total, and the newest message ("" for the one before).
+Tell = Callable[[int, int, str], None]
 
-    def __init__(self, job: Job):
+
+class JobProgress:
+    """The handle with which a task reports on its job; `tell` hears the same."""
+
+    def __init__(self, job: Job, tell: Tell | None = None):
         self.job = job
+        self.tell = tell
+        self.total = 0
         self.result: dict = {}
         self.again = False
 
@@ -53,6 +60,7 @@ class JobProgress:
 
     def start(self, total: int, message: str = "", done: int = 0) -> None:
         """Set the number of steps, and how many of them were done before."""
+        self.total = total
         self._update(total=total, progress=done, message=message)
 
     def advance(self, progress: int, message: str = "") -> None:
@@ -60,11 +68,13 @@ class JobProgress:
         self._update(progress=progress, **({"message": message[:300]} if message else {}))
 
     def _update(self, **values):
+        if self.tell:
+            self.tell(values["progress"], self.total, values.get("message", ""))
         Job.objects.filter(pk=self.job.pk).update(heartbeat_at=timezone.now(), **values)
 
 
 @contextmanager
-def job_run(job_id: int):
+def job_run(job_id: int, tell: Tell | None = None):
     """Claim a job, run the body with its JobProgress, and record how it ended.
 
     Yields None when another worker holds the job or it is over: the body should then return at once.
@@ -81,7 +91,7 @@ def job_run(job_id: int):
     if not claimed:
         yield None
         return
-    progress = JobProgress(Job.objects.get(pk=job_id))
+    progress = JobProgress(Job.objects.get(pk=job_id), tell)
     try:
         yield progress
     except StorageAway as away:

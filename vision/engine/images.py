@@ -100,6 +100,8 @@ _FOREIGN = (
 )  # fmt: skip
 
 _ORIENTATION_TAG = 0x0112
+#: By so much channels of a grey picture may differ after compression, once it is shrunk.
+_COLOUR_NOISE = 12
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -202,6 +204,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether an RGB picture has no colour, but for what compression adds to a grey one."""
+    pixels = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR, reducing_gap=2.0), np.int16)
+    return bool(np.ptp(pixels, axis=2).max() <= _COLOUR_NOISE)
 
 
 def perceptual_hash(image: Image.Image) -> int:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 #: Usual limit of the false-positive rate for AUPRO.
 AUPRO_LIMIT = 0.3
@@ -44,11 +43,23 @@ def image_auroc(scores: np.ndarray, faulty: np.ndarray) -> float:
     """Area under the ROC curve of (n,) scores, bool `faulty`. Raises ValueError without both kinds."""
     if faulty.all() or not faulty.any():
         raise ValueError("An area under the ROC curve needs good and faulty pictures.")
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(faulty, scores))
+
+
+def roc_points(scores: np.ndarray, faulty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ROC curve of (n,) scores: false and true positive rates, float64, from (0, 0) to (1, 1)."""
+    from sklearn.metrics import roc_curve
+
+    false, true, _ = roc_curve(faulty, scores)
+    return false, true
 
 
 def at_threshold(scores: np.ndarray, faulty: np.ndarray, threshold: float) -> ThresholdMeasures:
     """Measures of rejecting what scores above `threshold`; shares of nothing are 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     rejected = scores > threshold
     precision, recall, f1, _ = precision_recall_fscore_support(
         faulty, rejected, average="binary", zero_division=0

@@ -73,15 +73,24 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen of a picture: a score (higher is worse), a map float32 (h, w) of its size, and regions.
+    """What was seen of a picture of `size` (width, height): a score (higher is worse), and where.
 
-    `nearest` are the good patches nearest to the most suspicious patch, also when no region stands out.
+    `grid` float32 (rows, columns) are the smoothed distances of its patches, `typical` their median: a part
+    of another product is far from good everywhere. `nearest` are the good patches nearest to the most
+    suspicious patch, also when no region stands out.
     """
 
     score: float
-    map: np.ndarray
+    typical: float
+    grid: np.ndarray
+    size: tuple[int, int]
     regions: tuple[Suspicion, ...]
     nearest: tuple[GoodPatch, ...]
+
+    @property
+    def map(self) -> np.ndarray:
+        """The distances at the picture's own size, float32 (height, width)."""
+        return anomaly_map(self.grid, self.size)
 
 
 class PatchCore:
@@ -175,11 +184,15 @@ class PatchCore:
         """Scores alone, float64 (n,)."""
         return np.array([self._searched(self.features(image))[2] for image in images])
 
+    def settings(self) -> dict:
+        """What was chosen, by name, but for what computes it: JSON."""
+        return {name: getattr(self, name) for name in _SETTINGS}
+
     def save(self, folder: Path) -> None:
         """Write what was learned into a folder that does not exist yet. Raises FileExistsError, OSError."""
         about = {
             "space": self.features.space.as_dict(),
-            "settings": {name: getattr(self, name) for name in _SETTINGS},
+            "settings": self.settings(),
             "level": self.level_,
             "pictures": self.pictures_,
         }
@@ -225,8 +238,11 @@ class PatchCore:
 
     def _inspection(self, patches: np.ndarray, size: tuple[int, int]) -> Inspection:
         distances, found, score = self._searched(patches)
-        grid = distances[..., 0]
-        anomaly = _map_of(grid, size, self.smoothing)
+        nearest_of = distances[..., 0]
+        grid = nearest_of
+        if self.smoothing:
+            grid = cv2.GaussianBlur(grid, (0, 0), self.smoothing, borderType=cv2.BORDER_REFLECT)
+        grid = np.ascontiguousarray(grid)
 
         def nearest(row: int, column: int) -> tuple[GoodPatch, ...]:
             pairs = zip(found[row, column], distances[row, column], strict=True)
@@ -240,10 +256,11 @@ class PatchCore:
 
         regions = tuple(
             Suspicion(region, nearest(*patch_at(*region.peak_at)))
-            for region in anomaly_regions(anomaly, self.level_)
+            for region in anomaly_regions(anomaly_map(grid, size), self.level_)
         )
-        peak = np.unravel_index(grid.argmax(), grid.shape)
-        return Inspection(score, anomaly, regions, nearest(*peak))
+        peak = np.unravel_index(nearest_of.argmax(), nearest_of.shape)
+        typical = float(np.median(nearest_of))
+        return Inspection(score, typical, grid, size, regions, nearest(*peak))
 
     def _searched(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Distances (h, w, k) to the nearest in the bank, their positions (h, w, k), and the score."""
@@ -294,8 +311,6 @@ def _origins(places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.stack([picture, left, top, right - left, bottom - top], axis=1).astype(np.int32)
 
 
-def _map_of(grid: np.ndarray, size: tuple[int, int], smoothing: float) -> np.ndarray:
-    """Distances of patches (h, w), smoothed and brought to a picture's size: float32 (height, width)."""
-    if smoothing:
-        grid = cv2.GaussianBlur(grid, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT)
-    return cv2.resize(np.ascontiguousarray(grid), size, interpolation=cv2.INTER_LINEAR)
+def anomaly_map(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Distances of patches (rows, columns) brought to a picture's size (width, height): float32 (h, w)."""
+    return cv2.resize(np.ascontiguousarray(grid, np.float32), size, interpolation=cv2.INTER_LINEAR)

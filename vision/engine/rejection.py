@@ -78,10 +78,35 @@ class RejectionRule:
 
         With the rule "conformal" a part is rejected when its p-value is at most `alpha`, but for ties.
         """
-        worse = len(self.scores_) - np.searchsorted(self.scores_, np.asarray(scores, np.float64), side="left")
-        return (1 + worse) / (1 + len(self.scores_))
+        return p_values(self.scores_, scores)
+
+
+def p_values(good: np.ndarray, scores: np.ndarray | float) -> np.ndarray:
+    """The same from ascending scores of held-out good parts, float64 of the shape of `scores`."""
+    worse = len(good) - np.searchsorted(good, np.asarray(scores, np.float64), side="left")
+    return (1 + worse) / (1 + len(good))
 
 
 def parts_needed(alpha: float) -> int:
     """Held-out good parts below which no score can be unlikely enough to reject at a rate of `alpha`."""
     return int(np.ceil(1 / alpha - 1e-9)) - 1
+
+
+def held_out_split(
+    groups: np.ndarray, needed: int, *, share: float = 0.2, seed: int = 0
+) -> np.ndarray | None:
+    """Which good pictures set the threshold instead of being learned from, bool (n,).
+
+    `groups` int64 (n,) are near-duplicates, which stay together: pictures of a part that was learned from
+    look better than those of any new part. A `share` of the pictures is held out, or as many as are `needed`,
+    but never more than half of them; None when that is not enough.
+    """
+    wanted = max(needed, round(share * len(groups)))
+    held = np.zeros(len(groups), bool)
+    numbers, sizes = np.unique(groups, return_counts=True)
+    for at in np.random.default_rng(seed).permutation(len(numbers)):
+        if held.sum() >= wanted:
+            break
+        if held.sum() + sizes[at] <= len(groups) / 2:
+            held |= groups == numbers[at]
+    return held if held.sum() >= needed else None

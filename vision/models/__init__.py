@@ -1,6 +1,13 @@
 from vision.models.adaptation import Adaptation
 from vision.models.classifier import ClassifierVersion
 from vision.models.diagnosis import Decision, Diagnosis
+from vision.models.inspection import (
+    Evaluation,
+    Inspection,
+    Inspector,
+    InspectorPicture,
+    InspectorVersion,
+)
 from vision.models.library import Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange, RecallAudit
 
 __all__ = [
@@ -11,6 +18,11 @@ __all__ = [
     "Embedding",
     "EmbeddingFailure",
     "EmbeddingSpace",
+    "Evaluation",
+    "Inspection",
+    "Inspector",
+    "InspectorPicture",
+    "InspectorVersion",
     "LibraryChange",
     "RecallAudit",
 ]

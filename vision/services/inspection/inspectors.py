@@ -1,0 +1,43 @@
+"""Inspectors by the name that people and scanners give."""
+
+from django.db.models import Q
+
+from cases.models import Part
+from vision.models import Inspector
+
+
+def inspector_find(text: str) -> Inspector | None:
+    """The inspector with this name, or of the part with this number; None when there is none, or several."""
+    text = text.strip()
+    named = Inspector.objects.filter(name__iexact=text).first()
+    if named:
+        return named
+    by_part = list(Inspector.objects.filter(Q(part__number__iexact=text))[:2])
+    return by_part[0] if len(by_part) == 1 else None
+
+
+def inspector_create(name: str, *, user=None, **fields) -> Inspector:
+    """A new inspector; the part of this number becomes its part unless one is given.
+
+    Raises ValidationError (keys: field names).
+    """
+    name = name.strip()
+    if "part" not in fields:
+        parts = list(Part.objects.filter(number__iexact=name)[:2])
+        fields["part"] = parts[0] if len(parts) == 1 else None
+    inspector = Inspector(name=name, created_by=user, **fields)
+    inspector.full_clean()
+    inspector.save()
+    return inspector
+
+
+def inspector_change(inspector: Inspector, **fields) -> Inspector:
+    """Change an inspector; what is to be learned differently holds from its next training on.
+
+    Raises ValidationError (keys: field names).
+    """
+    for name, value in fields.items():
+        setattr(inspector, name, value)
+    inspector.full_clean()
+    inspector.save()
+    return inspector
