@@ -13,7 +13,7 @@ from cases.storages import StorageAway
 from vision.engine.backbones import WeightsError
 from vision.engine.images import EXTENSIONS
 from vision.models import Evaluation, Inspection, Inspector, InspectorVersion
-from vision.models.inspection import Rule
+from vision.models.inspection import HoldOut, Rule
 from vision.services.inspection.charts import roc_chart, scores_chart
 from vision.services.inspection.drawings import inspection_heat, inspection_overlay
 from vision.services.inspection.evaluation import (
@@ -33,6 +33,8 @@ from vision.services.inspection.training import (
 )
 from vision.services.inspection.versions import InspectorUnusable, version_activate, version_active
 
+#: Options of train that are noted with the inspector.
+_WANTED = ("backbone", "rule", "alpha", "hold_out")
 ACTIONS = ("train", "evaluate", "inspect")
 
 
@@ -55,6 +57,9 @@ class Command(BaseCommand):
         parser.add_argument("--backbone", metavar="NAME", help="Network whose patches are compared (train).")
         parser.add_argument("--rule", choices=Rule.values, help="How the threshold is set (train).")
         parser.add_argument("--alpha", type=float, metavar="SHARE", help="False-reject rate (train).")
+        parser.add_argument(
+            "--hold-out", choices=HoldOut.values, help="What is new when it inspects (train); default parts."
+        )
         parser.add_argument(
             "--activate", action="store_true", help="Have the trained version serve, also instead of another."
         )
@@ -95,7 +100,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{folder} has no pictures in train/good: that is where good parts are looked for."
             )
-        wanted = {key: options[key] for key in ("backbone", "rule", "alpha") if options[key] is not None}
+        wanted = {
+            key: options[key] for key in ("backbone", "rule", "alpha", "hold_out") if options[key] is not None
+        }
         inspector = inspector_find(name)
         inspector = inspector_change(inspector, **wanted) if inspector else inspector_create(name, **wanted)
         self._add(inspector, found)
@@ -220,9 +227,7 @@ def _folders(data: Path, options) -> list[tuple[str, Path]]:
 def _known(name: str) -> Inspector:
     inspector = inspector_find(name)
     if inspector is None:
-        raise CommandError(
-            f"There is no inspector {name}: train it first, with inspector train --part {name}."
-        )
+        raise CommandError(f"There is no inspector {name}. Train it first: inspector train --part {name}")
     return inspector
 
 

@@ -1,6 +1,7 @@
 """The good pictures that an inspector learns from, read one at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,11 @@ from vision.engine.duplicates import fingerprint, near_duplicate_groups
 from vision.engine.images import ImageError, is_grey, load_image
 from vision.services.embedding import embedder
 
+if TYPE_CHECKING:
+    from vision.engine.patch_features import PatchFeatures
+
+#: Bytes of features that are remembered: those of some 2,500 pictures.
+_REMEMBERED = 512 * 2**20
 #: Called with the share that is done, 0 to 1.
 Tell = Callable[[float], None]
 
@@ -18,25 +24,38 @@ class GoodPictureError(Exception):
     """A good picture can't be read; the sentence says which, and what to do."""
 
 
-class GoodPictures:
-    """Originals as RGB pictures, decoded when their turn comes; with `grey` without their colour.
+class GoodPicture:
+    """An original that is decoded when it is needed; `size` is its width and height."""
 
-    Going through them raises GoodPictureError for one that can't be read, and StorageAway.
-    """
-
-    def __init__(self, files: Sequence[ImageFile], *, grey: bool = False):
-        self.files = files
+    def __init__(self, file: ImageFile, *, grey: bool = False):
+        self.file = file
         self.grey = grey
+        self.size = (file.width, file.height)
 
-    def __len__(self) -> int:
-        return len(self.files)
+    def load(self) -> Image.Image:
+        """As RGB, without colour where it is to be grey. Raises GoodPictureError, StorageAway."""
+        return picture_load(self.file, grey=self.grey)
 
-    def __iter__(self) -> Iterator[Image.Image]:
-        return (picture_load(file, grey=self.grey) for file in self.files)
 
-    def chosen(self, which: np.ndarray) -> "GoodPictures":
-        """Those at the positions where bool (n,) `which` is true."""
-        return GoodPictures([self.files[at] for at in np.flatnonzero(which)], grey=self.grey)
+class RememberedFeatures:
+    """Patch features of GoodPictures, in half precision: kept up to so many bytes, computed anew beyond."""
+
+    def __init__(self, features: "PatchFeatures", limit: int = _REMEMBERED):
+        self.features = features
+        self.space = features.space
+        self._room = limit
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __call__(self, picture: GoodPicture) -> np.ndarray:
+        """float32 (h, w, d), see PatchFeatures. Raises GoodPictureError, StorageAway."""
+        key = picture.file.pk
+        if key in self._kept:
+            return self._kept[key].astype(np.float32)
+        patches = self.features(picture.load()).astype(np.float16)
+        if patches.nbytes <= self._room:
+            self._room -= patches.nbytes
+            self._kept[key] = patches
+        return patches.astype(np.float32)
 
 
 def picture_load(file: ImageFile, *, grey: bool = False) -> Image.Image:
@@ -51,14 +70,18 @@ def picture_load(file: ImageFile, *, grey: bool = False) -> Image.Image:
     return image.convert("L").convert("RGB") if grey else image
 
 
-def pictures_survey(pictures: GoodPictures, tell: Tell) -> tuple[np.ndarray, bool]:
-    """Near-duplicate groups, int64 (n,), and whether all pictures are grey."""
+def pictures_survey(files: Sequence[ImageFile], tell: Tell) -> tuple[np.ndarray, bool]:
+    """Near-duplicate groups, int64 (n,), and whether all pictures are grey.
+
+    Raises GoodPictureError, StorageAway.
+    """
     network, vectors, prints, grey = embedder(), [], [], True
-    for at, image in enumerate(pictures):
+    for at, file in enumerate(files):
+        image = picture_load(file)
         grey = grey and is_grey(image)
         vectors.append(network.embed([image])[0])
         prints.append(fingerprint(image))
-        tell(0.6 * (at + 1) / len(pictures))
+        tell(0.6 * (at + 1) / len(files))
 
     def watch(pairs, total):
         for at, pair in enumerate(pairs):

@@ -4,26 +4,23 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from cases.models import Job
+from cases.models import ImageFile, Job
 from cases.services.jobs import JobProgress, job_create
+from vision.engine.folds import grouped_folds
 from vision.engine.patchcore import PatchCore
 from vision.engine.rejection import RejectionRule, TooFewGoodParts, held_out_split, parts_needed
 from vision.engine.weight_checks import weights_verified
 from vision.models import Inspector, InspectorVersion
-from vision.models.inspection import Rule
-from vision.services.inspection.good_pictures import GoodPictures, pictures_survey
+from vision.models.inspection import HoldOut, Rule
+from vision.services.inspection.good_pictures import GoodPicture, RememberedFeatures, pictures_survey
 from vision.services.inspection.versions import features_of, version_folder, version_number_next
 from vision.services.weights import weights_keep
-
-if TYPE_CHECKING:
-    from vision.engine.patch_features import PatchFeatures
 
 TRAIN_KIND = "vision.tasks.train_inspector"
 #: Different parts, below which nothing can be said of what varies among good ones.
@@ -31,13 +28,23 @@ LEAST_PARTS = 2
 #: A picture of another product is, everywhere, so many times as far from good as the worst good part.
 _FOREIGN = 1.5
 _WORDS = {
+    "turns": "Scoring good parts by what was learned from the others",
     "look": "Looking at good parts",
     "compare": "Comparing their patches",
     "select": "Choosing the patches that stand for all",
     "score": "Scoring good parts that were held out",
 }
 #: Where the steps lie on the progress bar, in per cent.
-_BAR = {"survey": (0, 30), "look": (30, 60), "compare": (60, 65), "select": (65, 85), "score": (85, 99)}
+_BAR = {
+    "survey": (0, 15),
+    "turns": (15, 80),
+    "look": (80, 85),
+    "compare": (85, 88),
+    "select": (88, 96),
+    "score": (96, 99),
+}
+#: How often everything is learned without a part of the good pictures, to score these.
+_FOLDS = 4
 
 
 class TrainingRefused(Exception):
@@ -46,14 +53,12 @@ class TrainingRefused(Exception):
 
 @dataclass(frozen=True)
 class _Trained:
-    """A fitted model, what it was fitted to and what was held out (bool (n,)), and scores of good parts."""
+    """A fitted model, which pictures it never saw (bool (n,)), and scores of held-out good parts."""
 
     model: PatchCore
-    fitted: np.ndarray
     held: np.ndarray
     scores: np.ndarray
     typical: np.ndarray
-    enough: bool
 
 
 def inspector_training(inspector: Inspector) -> Job | None:
@@ -99,17 +104,20 @@ def inspector_train(progress: JobProgress, *, device: str | None = None) -> Insp
     path, digest = weights_verified(inspector.backbone, settings.FAULTDIAG_DATA)
     weights_keep(path, digest)
     tell = _teller(progress)
-    good = GoodPictures([row.file for row in inspector.pictures.fitted().select_related("file")])
-    groups, grey = pictures_survey(good, lambda share: tell("survey", share))
+    files = [row.file for row in inspector.pictures.fitted().select_related("file")]
+    groups, grey = pictures_survey(files, lambda share: tell("survey", share))
     if len(np.unique(groups)) < LEAST_PARTS:
         raise TrainingRefused(
-            f"All {len(good)} good pictures of {inspector} show the same part: add pictures of others, or it"
+            f"All {len(files)} good pictures of {inspector} show the same part: add pictures of others, or it"
             " can't know what varies among good parts."
         )
-    features = features_of(inspector.backbone, digest, device)
-    good = GoodPictures(good.files, grey=grey)
-    trained = _train(inspector, good, groups, features, tell)
-    version = _version_store(inspector, good, trained, digest, progress.job, time.monotonic() - started)
+    features = RememberedFeatures(features_of(inspector.backbone, digest, device))
+    if inspector.hold_out == HoldOut.PICTURES:
+        groups = np.arange(len(files))
+    trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
+    version = _version_store(
+        progress.job, inspector, files, trained, digest, grey, time.monotonic() - started
+    )
     progress.advance(100, f"{version} is trained. {version.reason}")
     progress.result = {"version": version.pk, "number": version.number, "threshold": version.threshold}
     return version
@@ -130,70 +138,83 @@ def _teller(progress: JobProgress):
     return tell
 
 
-def _train(inspector, good: GoodPictures, groups: np.ndarray, features: "PatchFeatures", tell) -> _Trained:
-    needed = parts_needed(inspector.alpha) if inspector.rule == Rule.CONFORMAL else 2
-    held = held_out_split(groups, needed)
-    if held is not None:
-        model = _fit(good, ~held, features, tell)
-        scores, typical = _score(model, good, held, lambda share: tell("score", share))
-        return _Trained(model, ~held, held, scores, typical, enough=True)
-    # Too few to hold any out: each half is scored by what the other taught, and all are learned from.
-    halves = _halves(groups)
-    everything = np.ones(len(groups), bool)
-    results = [_score(_fit(good, halves != half, features, tell), good, halves == half) for half in (0, 1)]
-    scores, typical = (np.concatenate(kind) for kind in zip(*results, strict=True))
-    model = _fit(good, everything, features, tell)
-    return _Trained(model, everything, ~everything, scores, typical, enough=inspector.rule != Rule.CONFORMAL)
+def _train(
+    inspector: Inspector, good: list[GoodPicture], groups: np.ndarray, features: RememberedFeatures, tell
+) -> _Trained:
+    """Fit to the good pictures, and score each by what was learned without it and its near-duplicates."""
+    if inspector.rule == Rule.SPLIT:
+        held = held_out_split(groups, parts_needed(inspector.alpha))
+        if held is not None:
+            model = _fit(_chosen(good, ~held), features, tell)
+            return _Trained(model, held, *_score(model, _chosen(good, held), tell))
+    folds = grouped_folds(np.zeros(len(good)), groups, _FOLDS)
+    count = int(folds.max()) + 1
+    scores, typical = np.empty(len(good)), np.empty(len(good))
+    for fold in range(count):
+        own = folds == fold
+
+        def tell_fold(step: str, share: float, fold: int = fold) -> None:
+            tell("turns", (fold + share) / count)
+
+        model = _fit(_chosen(good, ~own), features, tell_fold)
+        scores[own], typical[own] = _score(model, _chosen(good, own), tell_fold)
+    return _Trained(_fit(good, features, tell), np.zeros(len(good), bool), scores, typical)
 
 
-def _halves(groups: np.ndarray) -> np.ndarray:
-    numbers, place = np.unique(groups, return_inverse=True)
-    return (np.random.default_rng(0).permutation(len(numbers)) % 2)[place]
+def _chosen(good: list[GoodPicture], which: np.ndarray) -> list[GoodPicture]:
+    return [good[at] for at in np.flatnonzero(which)]
 
 
-def _fit(good: GoodPictures, which: np.ndarray, features: "PatchFeatures", tell) -> PatchCore:
+def _fit(good: list[GoodPicture], features: RememberedFeatures, tell) -> PatchCore:
     model = PatchCore(features, threads=settings.THREADS or 1)
-    return model.fit(good.chosen(which), progress=lambda step, done, total: tell(step, done / (total or 1)))
+    return model.fit(good, progress=lambda step, done, total: tell(step, done / (total or 1)))
 
 
-def _score(
-    model: PatchCore, good: GoodPictures, which: np.ndarray, tell=None
-) -> tuple[np.ndarray, np.ndarray]:
-    chosen = good.chosen(which)
+def _score(model: PatchCore, good: list[GoodPicture], tell) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and typical distances of good pictures, float64 (m,) each."""
     seen = []
-    for image in chosen:
-        seen.append(model.inspect([image])[0])
-        if tell:
-            tell(len(seen) / len(chosen))
+    for picture in good:
+        seen.append(model.inspect([picture])[0])
+        tell("score", len(seen) / len(good))
     return np.array([one.score for one in seen]), np.array([one.typical for one in seen])
 
 
 def _threshold(inspector: Inspector, trained: _Trained) -> tuple[float | None, str]:
     """The threshold and how it came about; none where there are too few good parts for the rule."""
-    count = len(trained.scores)
-    rule = RejectionRule(inspector.rule, alpha=inspector.alpha)
-    held = f"{count} held-out good parts" if trained.held.any() else f"{count} good parts, scored in halves"
-    if not trained.enough:
-        missing = TooFewGoodParts(count // 2, parts_needed(inspector.alpha), inspector.alpha)
-        return None, (
-            f"No verdicts yet: {missing} Add {2 * missing.missing} good pictures, half of which are held out;"
-            " or choose a larger rate, or another rule, which promises nothing."
+    promises = inspector.rule in (Rule.CONFORMAL, Rule.SPLIT)
+    rule = RejectionRule("conformal" if promises else inspector.rule, alpha=inspector.alpha)
+    try:
+        if inspector.rule == Rule.SPLIT and not trained.held.any():
+            raise TooFewGoodParts(len(trained.scores) // 2, parts_needed(inspector.alpha), inspector.alpha)
+        rule.fit(trained.scores)
+    except TooFewGoodParts as few:
+        return (
+            None,
+            f"No verdicts: {few} Add them, allow a larger rate, or take a rule that promises nothing.",
         )
-    rule.fit(trained.scores)
+    parts = f"{len(trained.scores)} good parts that were held out"
+    percentile = f"{100 * (1 - inspector.alpha):g}th percentile"
     how = {
-        Rule.CONFORMAL: f"at most {inspector.alpha:.3g} of good parts are rejected, by {held}",
-        Rule.DEVIATIONS: f"mean + {rule.deviations:g} standard deviations of {held}; it promises no rate",
-        Rule.PERCENTILE: f"the {100 * (1 - inspector.alpha):g}th percentile of {held}; it promises no rate",
-    }[Rule(inspector.rule)]
-    return rule.threshold_, f"Threshold {rule.threshold_:.3f}: {how}."
+        Rule.CONFORMAL: f"at most {inspector.alpha:.3g} of good parts lie above, by {parts} in turns",
+        Rule.SPLIT: f"at most {inspector.alpha:.3g} of good parts lie above, by {parts}",
+        Rule.DEVIATIONS: f"mean + {rule.deviations:g} standard deviations of {parts} in turns, no promise",
+        Rule.PERCENTILE: f"the {percentile} of {parts} in turns, no promise",
+    }
+    return rule.threshold_, f"Threshold {rule.threshold_:.3f}: {how[Rule(inspector.rule)]}."
 
 
 def _version_store(
-    inspector, good: GoodPictures, trained: _Trained, digest, job, seconds
+    job: Job,
+    inspector: Inspector,
+    files: list[ImageFile],
+    trained: _Trained,
+    digest: str,
+    grey: bool,
+    seconds: float,
 ) -> InspectorVersion:
     threshold, reason = _threshold(inspector, trained)
     learned_from, held_out = (
-        [file.sha256 for file in good.chosen(which).files] for which in (trained.fitted, trained.held)
+        [files[at].sha256 for at in np.flatnonzero(which)] for which in (~trained.held, trained.held)
     )
     with transaction.atomic():
         Inspector.objects.select_for_update(no_key=True).get(pk=inspector.pk)
@@ -217,7 +238,7 @@ def _version_store(
             reason=reason,
             level=trained.model.level_,
             foreign_from=_FOREIGN * float(trained.typical.max()),
-            is_grey=good.grey,
+            is_grey=grey,
             seconds=round(seconds, 1),
             job=job,
             created_by=job.created_by,
