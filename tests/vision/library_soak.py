@@ -17,14 +17,14 @@ django.setup()
 import numpy as np  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
-from cases.models import Case, CaseImage, FaultCategory, ImageFile  # noqa: E402
+from cases.models import CaseImage, FaultCategory  # noqa: E402
 from cases.services.labels import images_label  # noqa: E402
+from tests.vision.plain_library import DIMENSION, images_add, images_store, vector  # noqa: E402
 from vision.models import Embedding, LibraryChange  # noqa: E402
-from vision.services.embedding import _store, space_current, vectors_pack, vectors_unpack  # noqa: E402
+from vision.services.embedding import space_current  # noqa: E402
 from vision.services.library import library_current  # noqa: E402
 from vision.services.snapshots import snapshot_write_current  # noqa: E402
 
-DIMENSION = 32
 TOP_K = 10
 _TOLD = 5
 #: What is in the library, and the newest change: one statement, so both are of the same moment.
@@ -33,24 +33,6 @@ SELECT (SELECT coalesce(max(id), 0) FROM vision_librarychange WHERE space_id = %
        array(SELECT i.id FROM vision_embedding e JOIN cases_caseimage i ON i.id = e.image_id
              WHERE e.space_id = %(space)s AND i.confirmed_category_id IS NOT NULL AND i.role <> 'label')
 """
-
-
-def vector(image_id: int) -> np.ndarray:
-    """The vector of an image, as every process works it out from the id alone: float32 (d,), unit length."""
-    direction = np.random.default_rng(image_id).standard_normal(DIMENSION)
-    packed = vectors_pack((direction / np.linalg.norm(direction))[None])
-    stored = vectors_unpack(packed, DIMENSION)[0]
-    return stored / np.linalg.norm(stored)
-
-
-def images_add(space, count: int) -> list[CaseImage]:
-    """Cases with one picture each, all of the same file, whose vectors follow from their ids."""
-    file = ImageFile.objects.get()
-    taken = Case.objects.count() and int(Case.objects.latest("pk").number.removeprefix("S-"))
-    cases = Case.objects.bulk_create(Case(number=f"S-{taken + step:06d}") for step in range(1, count + 1))
-    images = CaseImage.objects.bulk_create(CaseImage(case=case, file=file) for case in cases)
-    _store(space, images, vectors_pack(np.stack([vector(image.pk) for image in images])))
-    return images
 
 
 class Writer:
@@ -83,7 +65,7 @@ class Writer:
 
     def embed_anew(self, images):
         Embedding.objects.filter(image__in=images).delete()
-        _store(self.space, images, vectors_pack(np.stack([vector(image.pk) for image in images])))
+        images_store(self.space, images)
 
     def replace(self, images):
         for image in images:

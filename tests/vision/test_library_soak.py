@@ -14,12 +14,9 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from cases.models import FaultCategory, ImageFile
-from cases.services.labels import images_label
 from faultdiag.embedded import database_url
 from faultdiag.environment import BASE_DIR
-from tests.vision.library_soak import DIMENSION, images_add
-from vision.models import EmbeddingSpace
+from tests.vision.plain_library import images_add, space_add
 from vision.services.library_checks import library_verify
 from vision.services.snapshots import snapshots_quarantined
 
@@ -32,19 +29,8 @@ READERS, IMAGES, LABELLED = 8, 1500, 1000
 @pytest.fixture
 def space():
     """The active space, with 1,500 images, of which 1,000 are labelled."""
-    space = EmbeddingSpace.objects.create(
-        slug="soak",
-        backbone="test",
-        weights_sha256="0",
-        preprocessing="1",
-        dimension=DIMENSION,
-        state=EmbeddingSpace.State.ACTIVE,
-    )
-    ImageFile.objects.create(
-        sha256="0" * 64, extension="png", mime="image/png", width=1, height=1, size=1, perceptual_hash=0
-    )
-    first, *_ = [FaultCategory.objects.create(code=code, name=code, state="active") for code in "ABC"]
-    images_label(images_add(space, IMAGES)[:LABELLED], verdict="fault", category=first)
+    space = space_add()
+    images_add(space, IMAGES, labelled=LABELLED)
     return space
 
 
