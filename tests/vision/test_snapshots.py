@@ -22,6 +22,7 @@ from vision.services.milvus import milvus_current
 from vision.services.snapshots import (
     BUILD_KIND,
     SnapshotBusy,
+    SnapshotUnwritten,
     snapshot_keep,
     snapshot_open,
     snapshot_write_current,
@@ -216,7 +217,7 @@ def test_a_full_disk_leaves_the_old_snapshot(space, category, images):
         if step == "seal":
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SnapshotUnwritten, match=r"No space left on device\. The disk has .* Make room there"):
         snapshot_write_current(space, full)
     assert generations(snapshots_folder(space)) == [first]
     assert not list(snapshots_folder(space).glob(".unfinished-*"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from vision.engine.index import Metric, faiss_loaded
 from vision.engine.milvus import Collection
+from vision.engine.snapshot_files import index_write
 
 Engine = Literal["exact", "approximate", "milvus"]
 Progress = Callable[[str, int, int], None]
@@ -71,7 +72,7 @@ def cells_write(folder: Path, flat, metric: Metric, aimed: float, progress: Prog
 
     efforts = [*(2**power for power in range(cells.bit_length()) if 2**power < cells), cells]
     probes, recall = _calibrate(flat, named, efforts, aimed, progress)
-    faiss.write_index(index, str(folder / "cells.faiss"))
+    index_write(folder / "cells.faiss", index)
     return {"cells": cells, "probes": probes, "recall": recall, "aimed": aimed}
 
 

@@ -15,7 +15,6 @@ with its CRC whenever it enters an answer, so damage on the disk is found before
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -34,6 +33,7 @@ from vision.engine.candidates import (
 )
 from vision.engine.index import NO_ID, Metric, as_ids, as_rows, faiss_loaded
 from vision.engine.milvus import MOST_CANDIDATES, Collection, MilvusAway, MilvusServer
+from vision.engine.snapshot_files import array_write, index_write, sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -132,9 +132,9 @@ def snapshot_write(
     if engine is not None and engine != chosen:
         chosen, reason = engine, "The setting asks for it."
     progress("write", 0, 1)
-    np.save(folder / "ids.npy", all_ids)
-    np.save(folder / "checks.npy", all_checks)
-    faiss.write_index(flat, str(folder / "vectors.faiss"))
+    array_write(folder / "ids.npy", all_ids)
+    array_write(folder / "checks.npy", all_checks)
+    index_write(folder / "vectors.faiss", flat)
     parameters = {}
     if chosen == "milvus" and len(all_ids):
         try:
@@ -345,12 +345,3 @@ def _sha256(path: Path) -> str:
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file or folder reach the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

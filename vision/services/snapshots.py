@@ -1,5 +1,6 @@
 """Snapshots of the library on this machine's disk: built by a worker, opened by every process."""
 
+import errno
 import fcntl
 import logging
 import shutil
@@ -38,10 +39,17 @@ _KEPT = 2
 #: Rows that travel from the database at a time.
 CHUNK = 5_000
 _RETRY_AFTER = timedelta(hours=1)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: What a snapshot takes on the disk: id, checksum and place in a cell; each number as float16 and as a code.
+_BYTES_A_ROW, _BYTES_A_NUMBER = 20, 3
 
 
 class SnapshotBusy(Exception):
     """Another process builds a snapshot of this space."""
+
+
+class SnapshotUnwritten(Exception):
+    """The disk took no snapshot, or not all of it; the text says why, and what to do."""
 
 
 def library_members(space: EmbeddingSpace) -> QuerySet:
@@ -130,42 +138,66 @@ def snapshot_write_current(
 ) -> Path:
     """Write a snapshot of the library as the database has it, and make it the newest.
 
-    Raises SnapshotBusy when another process does so, OSError when the disk is full; then nothing has changed.
+    Raises SnapshotBusy when another process does so, SnapshotUnwritten when the disk is full; then nothing
+    has changed.
     """
     parent = snapshots_folder(space)
-    parent.mkdir(parents=True, exist_ok=True)
-    with _only_builder(parent):
-        for leftover in parent.glob(".unfinished-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        collections_clear(parent, space.slug)
-        # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
-        last = LibraryChange.objects.filter(space=space).last()
-        members = library_members(space)
-        unfinished = Path(mkdtemp(prefix=".unfinished-", dir=parent))
-        try:
-            unfinished.chmod(0o755)
-            manifest = snapshot_write(
-                unfinished,
-                space=space.slug,
-                dimension=space.dimension,
-                metric=settings.METRIC,
-                count=members.count(),
-                watermark=last.pk if last else 0,
-                mark=change_mark(last),
-                chunks=members_chunks(members, space.dimension),
-                engine=None if settings.INDEX == "auto" else settings.INDEX,
-                collection=collection_plan(parent, space.slug, generation_next(parent)),
-                recall_aimed=recall_aimed,
-                progress=progress,
-            )
-            folder = snapshot_publish(parent, unfinished)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        if settings.INDEX == "milvus" and manifest.engine != "milvus":
-            logger.warning("Snapshot %s: %s", folder.name, manifest.reason)
-        snapshots_prune(parent, _KEPT)
-        collections_clear(parent, space.slug)
-        return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with _only_builder(parent):
+            return _write(space, parent, progress, recall_aimed)
+    except OSError as error:
+        raise SnapshotUnwritten(_unwritten(space, parent, error)) from error
+
+
+def _unwritten(space: EmbeddingSpace, parent: Path, error: OSError) -> str:
+    needed = library_members(space).count() * (_BYTES_A_ROW + _BYTES_A_NUMBER * space.dimension)
+    free = shutil.disk_usage(parent if parent.exists() else settings.FAULTDIAG_DATA).free
+    what_to_do = "Make room there" if error.errno in _NO_ROOM else "See to that"
+    return (
+        f"No snapshot was written into {parent}, and the library is served as before: "
+        f"{error.strerror or error}. The disk has {_megabytes(free)} left; a snapshot takes about "
+        f"{_megabytes(needed)}. {what_to_do}; a worker tries again in an hour, and at once does: "
+        "manage.py library rebuild"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _write(space, parent, progress, recall_aimed) -> Path:
+    for leftover in parent.glob(".unfinished-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    collections_clear(parent, space.slug)
+    # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
+    last = LibraryChange.objects.filter(space=space).last()
+    members = library_members(space)
+    unfinished = Path(mkdtemp(prefix=".unfinished-", dir=parent))
+    try:
+        unfinished.chmod(0o755)
+        manifest = snapshot_write(
+            unfinished,
+            space=space.slug,
+            dimension=space.dimension,
+            metric=settings.METRIC,
+            count=members.count(),
+            watermark=last.pk if last else 0,
+            mark=change_mark(last),
+            chunks=members_chunks(members, space.dimension),
+            engine=None if settings.INDEX == "auto" else settings.INDEX,
+            collection=collection_plan(parent, space.slug, generation_next(parent)),
+            recall_aimed=recall_aimed,
+            progress=progress,
+        )
+        folder = snapshot_publish(parent, unfinished)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if settings.INDEX == "milvus" and manifest.engine != "milvus":
+        logger.warning("Snapshot %s: %s", folder.name, manifest.reason)
+    snapshots_prune(parent, _KEPT)
+    collections_clear(parent, space.slug)
+    return folder
 
 
 @contextmanager
