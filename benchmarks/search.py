@@ -72,7 +72,7 @@ def _scattered(centres, count, length, seed):
 
 def embedded(folder: Path) -> np.ndarray:
     """Embeddings of all pictures below a folder, float32 (n, d)."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix[1:].lower() in EXTENSIONS)
     with tempfile.TemporaryDirectory() as cache:
         embedder = Embedder(
             DEFAULT_BACKBONE, find_weights(DEFAULT_BACKBONE, ROOT / "var"), cache_dir=Path(cache), threads=2
