@@ -44,9 +44,13 @@ NOISE = 0.6
 _CHUNK = 50_000
 
 
-def clustered(count: int, seed: int) -> np.ndarray:
-    """Unit vectors (count, 512) around common centres, float32; other seeds draw from the same centres."""
-    centres = np.random.default_rng(0).normal(size=(max(count // CLUSTER, 100), DIMENSION)).astype(np.float32)
+def clustered(count: int, seed: int, of: int | None = None) -> np.ndarray:
+    """Unit vectors (count, 512) around common centres, float32; other seeds draw from the same centres.
+
+    They are as many as a library `of` so many vectors has; by default of `count`.
+    """
+    shape = (max((of or count) // CLUSTER, 100), DIMENSION)
+    centres = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     return _scattered(centres, count, NOISE * DIMENSION**0.5, seed)
 
 
