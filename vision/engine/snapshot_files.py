@@ -14,7 +14,7 @@ _BLOCK_BYTES = 2**20
 def array_write(path: Path, array: np.ndarray) -> None:
     """np.save, which itself would not say that it was the disk that took too little."""
     content = io.BytesIO()
-    np.save(content, array)
+    np.save(content, array, allow_pickle=False)
     path.write_bytes(content.getbuffer())
 
 
