@@ -1,7 +1,5 @@
 """Inspectors by the name that people and scanners give."""
 
-from django.db.models import Q
-
 from cases.models import Part
 from vision.models import Inspector
 
@@ -9,11 +7,14 @@ from vision.models import Inspector
 def inspector_find(text: str) -> Inspector | None:
     """The inspector with this name, or of the part with this number; None when there is none, or several."""
     text = text.strip()
-    named = Inspector.objects.filter(name__iexact=text).first()
-    if named:
-        return named
-    by_part = list(Inspector.objects.filter(Q(part__number__iexact=text))[:2])
-    return by_part[0] if len(by_part) == 1 else None
+    exact = Inspector.objects.filter(name=text).first()
+    if exact:
+        return exact
+    for way in ({"name__iexact": text}, {"part__number__iexact": text}):
+        found = list(Inspector.objects.filter(**way)[:2])
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def inspector_create(name: str, *, user=None, **fields) -> Inspector:
@@ -34,10 +35,11 @@ def inspector_create(name: str, *, user=None, **fields) -> Inspector:
 def inspector_change(inspector: Inspector, **fields) -> Inspector:
     """Change an inspector; what is to be learned differently holds from its next training on.
 
+    Only what is given is saved, so that two people who change different things don't undo each other.
     Raises ValidationError (keys: field names).
     """
     for name, value in fields.items():
         setattr(inspector, name, value)
     inspector.full_clean()
-    inspector.save()
+    inspector.save(update_fields=fields)
     return inspector
