@@ -45,7 +45,9 @@ def inspector_picture_add(
             {"images": "An inspector learns from good parts only, and this one has a defect."}
         )
     if defect.strip().lower() == GOOD or (mask and not defect):
-        raise ValidationError({"defect": "Name the kind of defect; of a good part leave it, and the mask, out."})
+        raise ValidationError(
+            {"defect": "Name the kind of defect; of a good part leave it, and the mask, out."}
+        )
     info = picture_check(picture)
     mask_file = _mask_store(mask, picture, (info.width, info.height)) if mask else None
     return InspectorPicture.objects.get_or_create(
