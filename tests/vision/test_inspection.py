@@ -227,8 +227,8 @@ def test_a_mask_must_be_as_large_as_its_picture():
         inspector_picture_add(inspector, plate_picture(1), purpose="test", defect="blot", mask=small)
     (sentence,) = refused.value.message_dict["mask"]
     assert "The mask small.png has 80 x 60 pixels, but plate1.png has 160 x 120" in sentence
+    torn = Picture("torn.png", b"x")
     with pytest.raises(ValidationError) as refused:
-        torn = Picture("torn.png", b"x")
         inspector_picture_add(inspector, plate_picture(1), purpose="test", defect="blot", mask=torn)
     assert list(refused.value.message_dict) == ["mask"]
     assert not inspector.pictures.exists()

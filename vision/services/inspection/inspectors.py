@@ -4,17 +4,20 @@ from cases.models import Part
 from vision.models import Inspector
 
 
+def inspectors_named(text: str) -> list[Inspector]:
+    """The inspectors that people may mean: of exactly this name, else of this name or part in any case."""
+    text = text.strip()
+    for way in ({"name": text}, {"name__iexact": text}, {"part__number__iexact": text}):
+        found = list(Inspector.objects.filter(**way))
+        if found:
+            return found
+    return []
+
+
 def inspector_find(text: str) -> Inspector | None:
     """The inspector with this name, or of the part with this number; None when there is none, or several."""
-    text = text.strip()
-    exact = Inspector.objects.filter(name=text).first()
-    if exact:
-        return exact
-    for way in ({"name__iexact": text}, {"part__number__iexact": text}):
-        found = list(Inspector.objects.filter(**way)[:2])
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
+    found = inspectors_named(text)
+    return found[0] if len(found) == 1 else None
 
 
 def inspector_create(name: str, *, user=None, **fields) -> Inspector:
