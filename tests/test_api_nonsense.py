@@ -45,6 +45,7 @@ def rows():
     category, part, customer = factories.category("PIT"), factories.part(), factories.customer("ACME")
     case = factories.case(labelled=category, part=part, customer=customer)
     action = factories.resolution(case).actions_taken.get().action
+    inspection = factories.inspection(case.images.get().file)
     return {
         "cases": case.number,
         "resolutions": case.number,
@@ -53,6 +54,8 @@ def rows():
         "actions": action.code,
         "parts": part.pk,
         "customers": "ACME",
+        "inspections": inspection.pk,
+        "inspectors": inspection.version.inspector_id,
     }
 
 

@@ -113,6 +113,21 @@ API = {
     "api-resolution-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
     "api-diagnosis-list": {"GET": READ},
     "api-diagnosis-detail": {"GET": READ},
+    "api-inspect": {"POST": INTAKE},
+    "api-inspection-list": {"GET": READ},
+    "api-inspection-detail": {"GET": READ},
+    "api-inspection-heatmap": {"GET": READ},
+    "api-inspection-overlay": {"GET": READ},
+    "api-inspector-list": {"GET": READ, "POST": CURATE},
+    "api-inspector-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE},
+    "api-inspector-pictures": {"GET": READ, "POST": CURATE},
+    "api-inspector-picture": {"DELETE": CURATE},
+    "api-inspector-train": {"POST": CURATE},
+    "api-inspector-evaluate": {"POST": CURATE},
+    "api-inspector-evaluation": {"GET": READ},
+    "api-inspector-versions": {"GET": READ},
+    "api-inspector-activate": {"POST": CURATE},
+    "api-inspector-reload": {"POST": CURATE},
     "api-job-list": {"GET": READ},
     "api-job-detail": {"GET": READ},
 }
@@ -145,6 +160,7 @@ def samples():
     action = factories.resolution(case).actions_taken.get().action
     image = case.images.get()
     example = CategoryExample.objects.create(category=category, file=image.file)
+    inspection = factories.inspection(image.file)
     return {
         "option-list": "part",
         "image": image.pk,
@@ -156,6 +172,8 @@ def samples():
         "supplier": "NONE",
         "site": "NONE",
         "diagnosis": case_diagnose(case).pk,
+        "inspection": inspection.pk,
+        "inspector": inspection.version.inspector_id,
         "job": Job.objects.create(kind="tests.job").pk,
         "case": case.number,
         "resolution": case.number,
@@ -283,6 +301,12 @@ def test_a_group_lets_through_what_its_members_need(role):
     assert account.has_perm("cases.change_case") is (role in ("Engineer", "Knowledge manager"))
     assert account.has_perm("cases.import_case") is (role == "Knowledge manager")
     assert account.has_perm("vision.add_adaptation") is (role == "Knowledge manager")
+    assert account.has_perm("vision.view_inspection")
+    assert account.has_perm("vision.add_inspection") is (role != "Viewer")
+    for name in ("add_inspector", "add_inspectorpicture", "add_inspectorversion", "change_inspectorversion"):
+        assert account.has_perm(f"vision.{name}") is (role == "Knowledge manager")
+    for name in ("delete_inspector", "delete_inspection", "change_inspection"):
+        assert not account.has_perm(f"vision.{name}")
     assert not account.has_perm("cases.delete_case")
     assert not account.has_perm("auth.change_user")
 
@@ -290,6 +314,7 @@ def test_a_group_lets_through_what_its_members_need(role):
 def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     migration = import_module("vision.migrations.0003_roles")
     adaptation = import_module("vision.migrations.0007_spaces")
+    *_, inspection = import_module("vision.migrations.0009_inspection").Migration.operations
     editor = SimpleNamespace(connection=connection)
     viewer, engineer = Group.objects.get(name="Viewer"), Group.objects.get(name="Engineer")
     added = Permission.objects.get(codename="delete_case")
@@ -298,10 +323,12 @@ def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     before = set(viewer.permissions.all())
     migration.add_groups(apps, editor)
     assert set(viewer.permissions.all()) == before
+    inspection.reverse_code(apps, editor)
     adaptation.revoke(apps, editor)
     migration.take_groups(apps, editor)
     assert list(viewer.permissions.all()) == [added]
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Engineer"}
     migration.add_groups(apps, editor)
     adaptation.grant(apps, editor)
+    inspection.code(apps, editor)
     assert set(viewer.permissions.all()) == before

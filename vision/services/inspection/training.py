@@ -218,6 +218,9 @@ def _version_store(
     )
     with transaction.atomic():
         Inspector.objects.select_for_update(no_key=True).get(pk=inspector.pk)
+        finished = InspectorVersion.objects.filter(job=job).first()
+        if finished:  # a second worker took the job up when this one was silent for long
+            return finished
         number = version_number_next(inspector)
         trained.model.save(version_folder(inspector, number))
         serves = not inspector.versions.filter(state=InspectorVersion.State.ACTIVE).exists()
