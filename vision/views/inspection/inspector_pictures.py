@@ -97,7 +97,7 @@ def _line(inspector, picture, purpose, defect, pictures, masks, user) -> dict:
 
 
 def mask_of(picture: Picture, pictures: list[Picture], masks: list[Picture]) -> Picture | None:
-    """The mask of a picture: of its name, or its name with _mask. A single one is that of a single picture."""
+    """The mask of a picture: of its name, or its name with _mask. A single one is a single picture's."""
     if len(pictures) == len(masks) == 1:
         return masks[0]
     stem = PurePath(picture.name).stem.casefold()
