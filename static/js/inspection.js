@@ -46,7 +46,7 @@ async function send(item) {
     const answer = await fetch(form.action, { method: "POST", body: data, headers: { "HX-Request": "true" } });
     if (answer.redirected) {
       refuse(item, "You were logged out meanwhile. Log in in another tab, then try again.", true);
-    } else if (answer.ok || answer.status === 422) {
+    } else if (answer.ok) {
       const holder = document.createElement("template");
       holder.innerHTML = await answer.text();
       const fresh = holder.content.firstElementChild;

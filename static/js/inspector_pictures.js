@@ -55,7 +55,7 @@ function prepare() {
     try {
       const answer = await fetch(location.pathname, { method: "POST", body: data, headers: { "HX-Request": "true" } });
       if (answer.redirected) line(`${file.name}: you were logged out meanwhile. Log in in another tab, then send it again.`);
-      else if (answer.ok || answer.status === 422) lines.insertAdjacentHTML("afterbegin", await answer.text());
+      else if (answer.ok) lines.insertAdjacentHTML("afterbegin", await answer.text());
       else line(`${file.name}: the server could not store it (answer ${answer.status}). Send it again.`);
     } catch {
       line(`${file.name}: the server can't be reached. Send it again in a moment.`);

@@ -89,8 +89,9 @@ def test_a_cracked_part_fails_and_leads_to_past_cases(open_page):
     rows, columns = (drawn_part(*CRACK)[1] > 0.5).nonzero()
     assert x <= columns.mean() <= x + width
     assert y <= rows.mean() <= y + height
-    for image in page.locator(".scene img").all():
-        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
+    for image in page.locator(".scene image").all():
+        assert page.request.get(image.get_attribute("href")).ok
+    assert page.locator(".scene").bounding_box()["height"] > 400, "small pictures are enlarged"
     page.keyboard.press("h")
     assert page.locator("[data-heat]").evaluate("image => image.style.opacity") == "0"
     page.keyboard.press("b")

@@ -59,15 +59,12 @@ def _inspect(request):
         problem = "No picture was sent: choose one or more."
     for upload in [] if problem else uploads:
         outcomes.append(_outcome(context["inspector"], upload, serial, request.user))
-    failed = bool(problem) or any(outcome.problem for outcome in outcomes)
     if request.htmx:
         shown = outcomes or [Outcome(display_name(upload.name), problem=problem) for upload in uploads]
-        return render(
-            request,
-            "vision/inspection/console_results.html",
-            {"outcomes": shown or [Outcome("", problem=problem)]},
-            status=422 if failed else 200,
-        )
+        # As for htmx, a refusal comes as an answer that succeeds.
+        context = {"outcomes": shown or [Outcome("", problem=problem)]}
+        return render(request, "vision/inspection/console_results.html", context)
+    failed = bool(problem) or any(outcome.problem for outcome in outcomes)
     context |= {"outcomes": outcomes, "problem": problem, "serial_number": serial if problem else ""}
     return _page(request, context, status=422 if failed else 200)
 

@@ -53,9 +53,9 @@ def _add(request, inspector: Inspector, purpose: str):
         of_none = masks_of_none(pictures, masks)
         lines += [{"name": display_name(mask.name), "problem": _unused(mask)} for mask in of_none]
     failed = [line for line in lines if line.get("problem")]
-    status = 422 if failed else 200
     if request.htmx:
-        return render(request, "vision/inspection/added_lines.html", {"lines": lines}, status=status)
+        # As for htmx, a refusal comes as an answer that succeeds.
+        return render(request, "vision/inspection/added_lines.html", {"lines": lines})
     added = sum(1 for line in lines if line.get("is_new"))
     if added:
         messages.success(request, f"{added} picture{'s' if added > 1 else ''} added.")
