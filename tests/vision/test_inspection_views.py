@@ -150,7 +150,7 @@ class TestPage:
         page = page_of(viewer.get(row.get_absolute_url()))
         for piece in (
             "FAIL", "25 in 100 good parts look as bad", row.version.reason, "S-77", "without its colour",
-            "<strong>64 x 52</strong> pixels", "distance 2.50", 'data-box="64,60,64,52"', "Region 2",
+            "<strong>64 x 52</strong> pixels", "2.50 away", 'data-box="64,60,64,52"', "Region 2",
         ):  # fmt: skip
             assert piece in page, piece
         assert 'points="250.0,234.4 496.1,234.4' in page, "the outline in units of the drawing"

@@ -87,8 +87,8 @@ def inspection_report(inspection: Inspection) -> bytes:
     def footer(canvas, page):
         canvas.setFont(_FONT, 7)
         canvas.setFillColor(_GREY)
-        canvas.drawString(_MARGIN, 10 * mm, printed)
-        canvas.drawRightString(A4[0] - _MARGIN, 10 * mm, f"Inspection {inspection.pk}, page {page.page}")
+        canvas.drawString(_MARGIN + 6, 10 * mm, printed)
+        canvas.drawRightString(A4[0] - _MARGIN - 6, 10 * mm, f"Inspection {inspection.pk}, page {page.page}")
 
     document.build(story, onFirstPage=footer, onLaterPages=footer)
     return stream.getvalue()
