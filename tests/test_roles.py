@@ -19,6 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from cases.api.throttles import LoginThrottle
 from cases.models import CategoryExample, Job
 from tests import factories
+from tests.vision.inspection_rows import made_inspection
 from vision.services.diagnosis import case_diagnose
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,31 @@ PAGES = {
     "library-progress": {"GET": READ},
     "library-adapt": {"POST": CURATE},
     "library-adapt-undo": {"POST": CURATE},
+    "inspection-console": {"GET": READ, "POST": INTAKE},
+    "inspection-history": {"GET": READ},
+    "inspection-export": {"GET": READ},
+    "inspection-detail": {"GET": READ},
+    "inspection-similar": {"GET": READ},
+    "inspection-case": {"POST": INTAKE},
+    "inspection-report": {"GET": READ},
+    "inspection-picture": {"GET": READ},
+    "inspection-thumbnail": {"GET": READ},
+    "inspection-heat": {"GET": READ},
+    "inspection-overlay": {"GET": READ},
+    "inspection-region": {"GET": READ},
+    "inspection-evidence": {"GET": READ},
+    "inspector-list": {"GET": READ},
+    "inspector-create": {"GET": CURATE, "POST": CURATE},
+    "inspector-detail": {"GET": READ},
+    "inspector-edit": {"GET": CURATE, "POST": CURATE},
+    "inspector-train": {"POST": CURATE},
+    "inspector-progress": {"GET": READ},
+    "inspector-pictures": {"GET": READ, "POST": CURATE},
+    "inspector-version-activate": {"POST": CURATE},
+    "inspector-version-evaluate": {"POST": CURATE},
+    "inspector-picture-remove": {"POST": CURATE},
+    "inspector-picture-thumbnail": {"GET": READ},
+    "inspector-picture-preview": {"GET": READ},
     "api-docs": {"GET": LOGGED_IN},
 }
 
@@ -154,13 +180,14 @@ def addresses(patterns=None, namespace: str = "") -> list[Address]:
 
 @pytest.fixture
 def samples():
-    """A row for every parameter of an address, by the beginning of the address's name."""
+    """What every parameter of an address is, or each of them, by the beginning of the address's name."""
     category = factories.category("PIT")
     case = factories.case(labelled=category, part=factories.part(), customer=factories.customer("ACME"))
     action = factories.resolution(case).actions_taken.get().action
     image = case.images.get()
     example = CategoryExample.objects.create(category=category, file=image.file)
-    inspection = factories.inspection(image.file)
+    inspection = made_inspection()
+    inspector = inspection.version.inspector
     return {
         "option-list": "part",
         "image": image.pk,
@@ -172,18 +199,23 @@ def samples():
         "supplier": "NONE",
         "site": "NONE",
         "diagnosis": case_diagnose(case).pk,
-        "inspection": inspection.pk,
-        "inspector": inspection.version.inspector_id,
         "job": Job.objects.create(kind="tests.job").pk,
         "case": case.number,
         "resolution": case.number,
+        "inspection": {"pk": inspection.pk, "number": 1, "place": 0},
+        "inspector-version": inspection.version.pk,
+        "inspector-pictures": {"pk": inspector.pk, "purpose": "test"},
+        "inspector-picture": inspector.pictures.get().pk,
+        "inspector": inspector.pk,
     }
 
 
 def url_of(address: Address, samples) -> str:
     name = address.name.removeprefix("api-")
     kind = next((kind for kind in samples if name.startswith(kind)), None)
-    return reverse(address.name, kwargs=dict.fromkeys(address.parameters, samples.get(kind)))
+    sample = samples.get(kind)
+    values = sample if isinstance(sample, dict) else dict.fromkeys(address.parameters, sample)
+    return reverse(address.name, kwargs={name: values[name] for name in address.parameters})
 
 
 def call(client, verb: str, url: str):

@@ -11,13 +11,15 @@ _OUTLINE = (0, 229, 255)
 
 
 def heat_image(anomaly: np.ndarray, level: float) -> Image.Image:
-    """A map float32 (h, w) in colours, RGBA (h, w): what is under `level` is transparent in proportion.
+    """A map float32 (h, w) in colours, RGBA (h, w): the further under `level`, the more transparent.
+
+    Transparency falls with the third power, or good surfaces would be tinted.
 
     Inferno, which is as bright as the value is high, also for eyes that don't tell red from green.
     """
     shares = np.clip(anomaly * (_LEVEL_AT / level), 0, 1)
     colours = cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = np.rint(np.clip(shares / _LEVEL_AT, 0, 1) * 255).astype(np.uint8)
+    alpha = np.rint(np.clip(shares / _LEVEL_AT, 0, 1) ** 3 * 255).astype(np.uint8)
     return Image.fromarray(np.dstack([colours[..., ::-1], alpha]))
 
 

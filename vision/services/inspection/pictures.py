@@ -63,6 +63,16 @@ def inspector_picture_add(
     )
 
 
+def inspector_picture_remove(picture: InspectorPicture) -> str:
+    """Take a picture away from an inspector, and return its name; its original stays as evidence.
+
+    Versions that learned from it stay what they are.
+    """
+    name = picture.name or str(picture.file)
+    picture.delete()
+    return name
+
+
 def _mask_store(mask: Picture, picture: Picture, size: tuple[int, int]) -> ImageFile:
     try:
         info = picture_check(mask)
