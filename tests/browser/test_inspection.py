@@ -110,6 +110,7 @@ def test_a_cracked_part_fails_and_leads_to_past_cases(open_page):
     page.keyboard.press("c")
     page.wait_for_url("**/triage", timeout=PATIENCE)
     page.go_back()
+    page.reload()
     expect(page.get_by_role("button", name="Open a case")).to_have_count(0)
     assert page.problems == []
 

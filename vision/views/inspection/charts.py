@@ -40,6 +40,7 @@ def _roc(measures: dict) -> dict | None:
 def _histogram(histogram: dict, threshold: float | None) -> dict:
     """Good pictures as bars upward, defective ones downward: told apart without their colours."""
     edges = histogram["edges"]
+    line = _threshold(threshold, edges)
     most = max(*histogram["good"], *histogram["defective"], 1)
     bars = []
     for place, (good, defective) in enumerate(zip(histogram["good"], histogram["defective"], strict=True)):
@@ -58,7 +59,9 @@ def _histogram(histogram: dict, threshold: float | None) -> dict:
         "middle": BARS,
         "height": 2 * BARS,
         "width": WIDE,
-        "threshold": _threshold(threshold, edges),
+        "threshold": line,
+        # The words at the line stay inside of the chart.
+        "anchor": "end" if line and float(line) > WIDE / 2 else "start",
         "low": edges[0],
         "high": edges[-1],
         "most": most,

@@ -27,8 +27,8 @@ class InspectorForm(forms.ModelForm):
         model = Inspector
         fields = ["name", "part", "description", "backbone", "rule", "alpha", "hold_out"]
         help_texts = {
-            "rule": "The conformal rules hold the false-reject rate, and need enough good parts for it: 99 for"
-            " 0.01. The others promise nothing.",
+            "rule": "The conformal rules hold the false-reject rate, and need good parts for it: 99 for 0.01."
+            " The others promise nothing.",
             "hold_out": "New parts is right when every part is pictured once.",
         }
         widgets = {
