@@ -17,14 +17,12 @@ from cases.models import (
     CorrectiveAction,
     Customer,
     FaultCategory,
-    ImageFile,
     Part,
     Resolution,
     WhyStep,
 )
 from cases.services.intake import Picture, case_create
 from cases.services.labels import images_label
-from vision.models import Inspection, Inspector, InspectorVersion
 
 ROLES = ("Viewer", "Engineer", "Knowledge manager", "Integration")
 _numbers = count(1)
@@ -104,17 +102,3 @@ def resolution(of: Case, **fields) -> Resolution:
         resolution=made, action=corrective_action(), done_on="2026-01-02", effectiveness="effective"
     )
     return made
-
-
-def inspection(file: ImageFile, **fields) -> Inspection:
-    """What an inspector said of a picture; its version was never trained and can't be opened."""
-    inspector = Inspector.objects.create(name=f"Inspector {next(_numbers)}")
-    version = InspectorVersion.objects.create(
-        inspector=inspector, number=1, state="active", backbone="faultnet", weights_sha256="0" * 64,
-        learned_from=[file.sha256], held_out=[], data_sha256="0" * 64, good_scores=[1.0, 1.1],
-        rule="percentile", alpha=0.01, threshold=1.1, reason="Made for a test.", level=1.5,
-    )  # fmt: skip
-    return Inspection.objects.create(
-        version=version, file=file, verdict="pass", score=1.0, threshold=1.1, p_value=1.0,
-        grid=np.ones((6, 7), "<f2").tobytes(), grid_rows=6, grid_columns=7, **fields,
-    )  # fmt: skip

@@ -1,21 +1,26 @@
-"""Builders of snapshots in processes of their own work one at a time."""
+"""Builders of snapshots work one at a time, and one that is busy is not taken for dead."""
 
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from cases.models import Job
+from cases.services import jobs
 from faultdiag.embedded import database_url
 from faultdiag.environment import BASE_DIR
 from tests.vision.plain_library import images_add, space_add
 from tests.waiting import transactions_waiting, wait_until
 from vision.engine.snapshot_generations import generations
 from vision.services.library_checks import library_verify
-from vision.services.snapshots import snapshot_open, snapshots_folder
+from vision.services.snapshots import BUILD_KIND, snapshot_open, snapshots_folder
+from vision.tasks import build_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -95,3 +100,26 @@ def test_a_builder_that_is_killed_lets_the_next_one_in(space, release, rebuild):
     release()
     printed, said = rebuild().communicate(timeout=90)
     assert "Snapshot 00000001 is written." in printed, said
+
+
+def test_a_builder_that_reports_nothing_for_long_keeps_its_job(space, release, monkeypatch):
+    monkeypatch.setattr(jobs, "SIGN_EVERY", 0.05)
+    job = Job.objects.create(kind=BUILD_KIND)
+
+    def build():
+        build_snapshot(job.pk)
+        connection.close()
+
+    builder = threading.Thread(target=build)
+    builder.start()
+    wait_until(lambda: transactions_waiting() == 1)
+    # As if it had trained cells for a minute.
+    Job.objects.update(heartbeat_at=timezone.now() - 2 * jobs.SILENCE)
+    wait_until(lambda: jobs.jobs_recover() == 0)
+    build_snapshot(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.RUNNING
+    release()
+    builder.join(30)
+    job.refresh_from_db()
+    assert (job.state, job.result["generation"]) == (Job.State.DONE, "00000001")

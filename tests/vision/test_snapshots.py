@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
+from django.utils import timezone
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.services.labels import images_label
@@ -198,6 +199,14 @@ def test_a_clock_set_back_changes_nothing(space, category, images):
     newest = snapshot_write_current(space)
     os.utime(newest, (0, 0))
     assert agree(space).snapshot.folder == newest
+
+
+def test_a_clock_set_back_keeps_no_snapshot_from_being_tried_again(space, images, settings):
+    settings.SNAPSHOT_CHANGES = 6
+    job = Job.objects.create(kind=BUILD_KIND, state=Job.State.FAILED, finished_at=timezone.now())
+    assert snapshot_keep(space) is None
+    Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() + timedelta(days=1))
+    assert snapshot_keep(space) is not None
 
 
 def test_two_builders_at_once_write_one(space, images):

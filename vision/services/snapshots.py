@@ -14,10 +14,10 @@ from tempfile import mkdtemp
 import numpy as np
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from cases.models import CaseImage, Job
 from cases.services.jobs import JobProgress, job_create
+from cases.services.moments import is_recent, long_ago
 from vision.engine.candidates import RECALL_AIMED
 from vision.engine.snapshot_generations import (
     generation_next,
@@ -226,7 +226,9 @@ def snapshot_build(progress: JobProgress) -> None:
 
     try:
         aimed = progress.job.parameters.get("recall_aimed", RECALL_AIMED)
-        folder = snapshot_write_current(space, tell, recall_aimed=aimed)
+        # FAISS trains cells for minutes without a word.
+        with progress.alive():
+            folder = snapshot_write_current(space, tell, recall_aimed=aimed)
     except SnapshotBusy as busy:
         progress.result = {"skipped": str(busy)}
         return
@@ -256,7 +258,8 @@ def snapshot_improve(manifest: Manifest) -> Job | None:
 
 
 def _built_lately() -> bool:
-    return Job.objects.filter(kind=BUILD_KIND, finished_at__gt=timezone.now() - _RETRY_AFTER).exists()
+    over = Job.objects.filter(kind=BUILD_KIND, finished_at__isnull=False)
+    return over.exclude(long_ago("finished_at", _RETRY_AFTER)).exists()
 
 
 def _build_start(parameters: dict) -> Job | None:
@@ -264,6 +267,6 @@ def _build_start(parameters: dict) -> Job | None:
     last = Job.objects.filter(kind=BUILD_KIND).first()
     if last and not last.is_over:
         return None
-    if last and last.state == Job.State.FAILED and last.finished_at > timezone.now() - _RETRY_AFTER:
+    if last and last.state == Job.State.FAILED and is_recent(last.finished_at, _RETRY_AFTER):
         return None
     return job_create(BUILD_KIND, parameters)

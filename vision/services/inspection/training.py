@@ -114,7 +114,8 @@ def inspector_train(progress: JobProgress, *, device: str | None = None) -> Insp
     features = RememberedFeatures(features_of(inspector.backbone, digest, device))
     if inspector.hold_out == HoldOut.PICTURES:
         groups = np.arange(len(files))
-    trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
+    with progress.alive():
+        trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
     version = _version_store(
         progress.job, inspector, files, trained, digest, grey, time.monotonic() - started
     )
