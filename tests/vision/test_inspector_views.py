@@ -137,7 +137,9 @@ class TestPictures:
         assert "80 characters at most" in sent(images=[drawn("crack", 1)], defect="x" * 81)
         assert "notes.png" in sent(images=[factories.upload(b"words", "notes.png")])
         small = factories.upload(factories.image_bytes(), "small.png")
-        assert "draw it on the picture itself" in sent(images=[drawn("crack", 1)], masks=[small])
+        assert "draw it on the picture itself" in sent(
+            images=[drawn("crack", 1)], masks=[small], defect="crack"
+        )
         InspectorPicture.objects.create(inspector=inspector, file=stored(1), name="none1.png")
         assert "is there already as a good one to learn from" in sent(images=[drawn("none", 1)])
 
