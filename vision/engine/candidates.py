@@ -21,10 +21,11 @@ _CHUNK = 20_000
 _CALIBRATION_QUERIES = 200
 _TRAINING_VECTORS_PER_CELL = 64
 #: Bits for each number of a code; more are tried when fewer don't do.
-_CODE_BITS = (1, 4)
+_CODE_BITS = (1, 2, 4, 8)
 #: Bits for each number of a query that is compared with codes.
 _QUERY_BITS = 8
-_DEPTHS = (1, 2, 4, 8)
+#: Reading twice as many vectors costs less than looking through longer codes; four times as many, more.
+_DEPTHS = (1, 2)
 _MILVUS_EFFORTS = (128, 256, 512, 1024, 2048)
 
 
@@ -54,13 +55,14 @@ def cells_write(folder: Path, flat, metric: Metric, aimed: float, progress: Prog
     """Write `cells.faiss`, an inverted file over the vectors of a flat index that is not empty.
 
     Its codes have one bit for each number of a vector (RaBitQ), so that a library's codes fit into any
-    process; only where that names too few of the nearest they have more. Returns what the manifest notes: how
-    many cells there are, how many to look into, how deep, the bits, and the recall at that.
+    process; only where that names too few of the nearest they have more, and are filled in anew. Returns what
+    the manifest notes: how many cells there are, how many to look into, how deep, the bits, and the recall.
     """
     yardstick = _Yardstick(flat)
+    coarse = faiss_loaded().IndexFlat(flat.d, faiss_metric(metric))
     cells = min(2 ** int(np.clip(np.round(np.log2(4 * flat.ntotal**0.5)), 0, 14)), max(1, flat.ntotal // 8))
     for bits in _CODE_BITS:
-        index = _cells_filled(flat, metric, cells, bits, progress)
+        index = _cells_filled(flat, coarse, cells, bits, progress)
         progress("calibrate", 0, 1)
         probes, depth, recall = _cells_calibrate(yardstick, index, cells, aimed)
         if recall >= aimed:
@@ -71,14 +73,14 @@ def cells_write(folder: Path, flat, metric: Metric, aimed: float, progress: Prog
     }  # fmt: skip
 
 
-def _cells_filled(flat, metric: Metric, cells: int, bits: int, progress: Progress):
+def _cells_filled(flat, coarse, cells: int, bits: int, progress: Progress):
+    """An index with all vectors of `flat`, by the centres in `coarse`, which are found if it has none."""
     faiss = faiss_loaded()
     total, dimension = flat.ntotal, flat.d
     # One bit says as much of each number as of any other only when they are mixed at random.
     mixed = faiss.RandomRotationMatrix(dimension, dimension)
     mixed.init(0)
-    coarse = faiss.IndexFlat(dimension, faiss_metric(metric))
-    inverted = faiss.IndexIVFRaBitQ(coarse, dimension, cells, faiss_metric(metric), True, bits)
+    inverted = faiss.IndexIVFRaBitQ(coarse, dimension, cells, coarse.metric_type, True, bits)
     inverted.qb = _QUERY_BITS
     inverted.cp.niter, inverted.cp.seed = 10, 0
     inverted.cp.max_points_per_centroid = _TRAINING_VECTORS_PER_CELL

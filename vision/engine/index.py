@@ -176,11 +176,18 @@ def as_ids(ids: Iterable[int]) -> np.ndarray:
     return array
 
 
-@cache
 def faiss_loaded():
     """FAISS, imported on first use and never before a fork; one thread, since requests run side by side."""
+    faiss = _faiss_imported()
+    # OpenMP keeps this for each thread that calls. In others a search would start threads of its own, which
+    # spin on the cores that the searches of other threads need.
+    faiss.omp_set_num_threads(1)
+    return faiss
+
+
+@cache
+def _faiss_imported():
     import faiss
 
-    faiss.omp_set_num_threads(1)
     faiss.cvar.distance_compute_blas_threshold = _BLAS_QUERIES
     return faiss

@@ -16,8 +16,6 @@ A vector is compared with its CRC whenever it enters an answer, so damage is fou
 
 import hashlib
 import json
-import os
-import weakref
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -37,6 +35,7 @@ from vision.engine.candidates import (
 )
 from vision.engine.index import NO_ID, Metric, as_ids, as_rows, faiss_loaded
 from vision.engine.milvus import MOST_CANDIDATES, Collection, MilvusAway, MilvusServer
+from vision.engine.rows_file import RowsFile
 from vision.engine.snapshot_files import array_write, index_write, sync
 
 FORMAT = 2
@@ -176,10 +175,8 @@ class Snapshot:
         vectors = folder / "vectors.faiss"
         self._flat = faiss.read_index(str(vectors), faiss.IO_FLAG_MMAP_IFC)
         # The codes are the end of the file, row by row.
-        self._row_bytes = 2 * self.dimension
-        self._rows_start = vectors.stat().st_size - self._row_bytes * len(self.ids)
-        self._file = os.open(vectors, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
+        width = 2 * self.dimension
+        self._rows = RowsFile(vectors, width, vectors.stat().st_size - width * len(self.ids))
         self._probes = int(manifest.parameters.get("probes", 0))
         self._depth = int(manifest.parameters.get("depth", 1))
         self._cells = None
@@ -242,7 +239,7 @@ class Snapshot:
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Stored vectors of these rows, float32. Raises SnapshotError when one is not what was written."""
         try:
-            stored = self._stored(positions)
+            stored = self._rows.read(positions)
         except OSError as error:
             raise SnapshotError(f"{self.folder}/vectors.faiss can't be read ({error}).") from error
         checks = self._checks[positions].tolist()
@@ -252,14 +249,7 @@ class Snapshot:
                     f"{self.folder}/vectors.faiss is damaged: the vector of image {self.ids[position]} "
                     "is not what was written."
                 )
-        return np.frombuffer(b"".join(stored), "<f2").reshape(-1, self.dimension).astype(np.float32)
-
-    def _stored(self, positions: np.ndarray) -> list[bytes]:
-        places = (self._rows_start + self._row_bytes * positions).tolist()
-        # What is not in memory yet is fetched from the disk all at once, rather than row by row.
-        for place in places:
-            os.posix_fadvise(self._file, place, self._row_bytes, os.POSIX_FADV_WILLNEED)
-        return [os.pread(self._file, self._row_bytes, place) for place in places]
+        return stored.view("<f2").astype(np.float32)
 
     def search(
         self,

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from vision.engine.index import ExactIndex
+from vision.engine.index import ExactIndex, faiss_loaded
 
 DIMENSION = 24
 
@@ -185,3 +186,9 @@ def test_threads_may_write_and_search_at_once():
 def test_importing_the_module_does_not_import_faiss():
     code = "import sys, vision.engine.index; assert 'faiss' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_faiss_uses_one_thread_whichever_thread_calls_it():
+    faiss_loaded()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: faiss_loaded().omp_get_max_threads()).result() == 1
