@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from cases.storages.bucket import BucketStorage
 from faultdiag.embedded import database_url
 from faultdiag.environment import BASE_DIR
 from tests import factories
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -132,7 +132,12 @@ def test_a_copy_that_is_broken_off_goes_on(s3_server, use_bucket, sent):
     broken = subprocess.Popen(
         command, cwd=BASE_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    wait_until(lambda: len(bucket.objects()) >= 1, seconds=60)
+    # The bar tells of the first; a listing of the busy bucket would come when the copy is nearly over.
+    shown = b""
+    while not re.search(rf"[1-9]\d*/{total} ".encode(), shown):
+        block = os.read(broken.stdout.fileno(), 4096)
+        assert block, shown.decode()
+        shown += block
     broken.send_signal(sent)
     said = broken.communicate(timeout=30)[0].decode()
     before = bucket.objects()
