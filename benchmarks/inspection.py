@@ -268,6 +268,8 @@ def contaminated(features: Remembered, pictures: list[Picture], groups: np.ndarr
             if not share
             else [good[at] for at in rng.permutation(len(good))][: round(count / share) - count]
         )
+        if len(clean) < 2:
+            continue
         row = {"share": share, "good": len(clean), "faulty": count}
         for name, limit in (("filter", PatchCore(features).lonely_from), ("no_filter", None)):
             model = PatchCore(features, lonely_from=limit).fit(clean + bad[:count])

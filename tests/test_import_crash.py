@@ -61,7 +61,7 @@ def test_every_picture_comes_in_exactly_once(server, folder, tmp_path):
     with psycopg.connect(database_url(data), autocommit=True) as database:
         for table, share in moments(random):
             wait_until(lambda: len(workers(server)) >= 2, seconds=60)
-            wait_until(lambda: count(database, table) >= share * total, seconds=300)  # noqa: B023
+            wait_until(lambda table=table, share=share: count(database, table) >= share * total, seconds=300)
             time.sleep(random.uniform(0, 0.3))
             kill_workers(server)
             stored, embedded = count(database, "cases_caseimage"), count(database, "vision_embedding")

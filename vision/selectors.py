@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from cases.models import Case, CaseImage
 from vision.engine.snapshots import Manifest
-from vision.models import Diagnosis, EmbeddingSpace, LibraryChange
+from vision.models import Diagnosis, EmbeddingSpace, Inspector, InspectorVersion, LibraryChange
 from vision.services.milvus import milvus_check
 from vision.services.recall_audit import AuditState, audit_state
 from vision.services.search import Match, images_for_matches
@@ -68,3 +68,21 @@ def cases_without_diagnosis():
         .exclude(embedding_failures__space__state=EmbeddingSpace.State.ACTIVE)
     )
     return Case.objects.filter(Exists(unseen), status=Case.Status.NEW)
+
+
+def inspectors_with_state() -> QuerySet[Inspector]:
+    """Inspectors by name, each with `active_version` (its number), `threshold`, and counts of its pictures.
+
+    The first two are those of the version that serves, or None; the counts `good_pictures`, `test_pictures`.
+    """
+    active = InspectorVersion.objects.filter(inspector=OuterRef("pk"), state=InspectorVersion.State.ACTIVE)
+    return (
+        Inspector.objects.select_related("part", "created_by")
+        .annotate(
+            active_version=Subquery(active.values("number")),
+            threshold=Subquery(active.values("threshold")),
+            good_pictures=Count("pictures", filter=Q(pictures__purpose="fit")),
+            test_pictures=Count("pictures", filter=Q(pictures__purpose="test")),
+        )
+        .order_by("name")
+    )  # a query with counts leaves out the model's own order

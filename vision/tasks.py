@@ -19,7 +19,7 @@ from vision.services.embedding import (
     pending_enqueue,
 )
 from vision.services.inspection.evaluation import EvaluationRefused, version_evaluate
-from vision.services.inspection.good_pictures import GoodPictureError
+from vision.services.inspection.pictures import PictureUnreadable
 from vision.services.inspection.training import TrainingRefused, inspector_train
 from vision.services.inspection.versions import InspectorUnusable
 from vision.services.library import library_current
@@ -108,7 +108,7 @@ def build_snapshot(job_id: int) -> None:
             snapshot_build(progress)
 
 
-@shared_task(throws=(TrainingRefused, GoodPictureError, StorageAway))
+@shared_task(throws=(TrainingRefused, PictureUnreadable, StorageAway))
 def train_inspector(job_id: int) -> None:
     """Train a new version of an inspector from the pictures of good parts."""
     with job_run(job_id) as progress:

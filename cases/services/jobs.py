@@ -23,10 +23,14 @@ SILENCE = timedelta(seconds=30)
 SIGN_EVERY = 5
 
 
-def job_create(kind: str, parameters: dict, *, user=None) -> Job:
-    """Create a job and hand it to the task at the dotted path `kind` once the transaction is committed."""
+def job_create(kind: str, parameters: dict, *, user=None, enqueue: bool = True) -> Job:
+    """Create a job and hand it to the task at the dotted path `kind` once the transaction is committed.
+
+    Without `enqueue` no worker is told: the caller does the work itself.
+    """
     job = Job.objects.create(kind=kind, parameters=parameters, created_by=user)
-    job_enqueue(job)
+    if enqueue:
+        job_enqueue(job)
     return job
 
 

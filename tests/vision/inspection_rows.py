@@ -7,13 +7,12 @@ from PIL import Image
 
 from cases.models import ImageFile, Job
 from cases.services.intake import Picture, image_file_store, picture_check
-from cases.services.jobs import JobProgress
+from tests.vision.inspected import train
 from vision.engine.synthesis.gallery import draw_fault_image
 from vision.models import Evaluation, Inspection, Inspector, InspectorPicture, InspectorVersion
 from vision.services.inspection.evaluation import measures_of
 from vision.services.inspection.inspectors import inspector_create
 from vision.services.inspection.pictures import inspector_picture_add
-from vision.services.inspection.training import inspector_train, inspector_train_start
 from vision.services.inspection.versions import versions_forget
 
 MATERIAL, SIZE = "steel_sheet", 256
@@ -120,8 +119,7 @@ def trained_inspector(name: str = "steel", parts: int = 10) -> Inspector:
     inspector = inspector_create(name, rule="deviations")
     for seed in range(parts):
         inspector_picture_add(inspector, Picture(f"good{seed}.png", drawn_part("none", seed)[0]))
-    job = inspector_train_start(inspector, enqueue=False)
-    inspector_train(JobProgress(job))
+    train(inspector)
     return inspector
 
 

@@ -1,4 +1,4 @@
-"""The processes of the soak of the library: `python -m tests.vision.library_soak ROLE NUMBER`.
+"""The processes of the soak of the library: `main(role, number)`, from `manage.py shell`.
 
 Each goes on until its standard input ends, and then prints what it did as one line of JSON.
 """
@@ -10,20 +10,16 @@ import time
 import traceback
 from collections import defaultdict
 
-import django
+import numpy as np
+from django.db import connection, transaction
 
-django.setup()
-
-import numpy as np  # noqa: E402
-from django.db import connection, transaction  # noqa: E402
-
-from cases.models import CaseImage, FaultCategory  # noqa: E402
-from cases.services.labels import images_label  # noqa: E402
-from tests.vision.plain_library import DIMENSION, images_add, images_store, vector  # noqa: E402
-from vision.models import Embedding, LibraryChange  # noqa: E402
-from vision.services.embedding import space_current  # noqa: E402
-from vision.services.library import library_current  # noqa: E402
-from vision.services.snapshots import snapshot_write_current  # noqa: E402
+from cases.models import CaseImage, FaultCategory
+from cases.services.labels import images_label
+from tests.vision.plain_library import DIMENSION, images_add, images_store, vector
+from vision.models import Embedding, LibraryChange
+from vision.services.embedding import space_current
+from vision.services.library import library_current
+from vision.services.snapshots import snapshot_write_current
 
 TOP_K = 10
 _TOLD = 5
@@ -225,7 +221,3 @@ def main(role: str, number: int) -> None:
         except Exception:
             errors.append(traceback.format_exc())
     tell(json.dumps({**process.told(), "failed": len(errors), "errors": errors[:_TOLD]}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

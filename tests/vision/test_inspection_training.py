@@ -51,7 +51,7 @@ def test_a_version_holds_all_that_it_rests_on(inspector):
     assert len(version.good_scores) == len(shas)
     assert version.good_scores == sorted(version.good_scores)
     assert version.threshold == RejectionRule("conformal", alpha=0.1).fit(version.good_scores).threshold_
-    assert version.reason.startswith(f"Threshold {version.threshold:.3f}: at most 0.1 of good parts")
+    assert version.reason.startswith(f"Threshold {version.threshold:.3f}: about 0.1 of good parts")
     assert version.is_grey
     assert version.parameters["bank_size"] > 0
     assert min(version.level, version.foreign_from) > 1

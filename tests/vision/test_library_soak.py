@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from faultdiag.embedded import database_url
-from faultdiag.environment import BASE_DIR
+from tests.processes import processes
 from tests.vision.plain_library import images_add, space_add
 from vision.services.library_checks import library_verify
 from vision.services.snapshots import snapshots_quarantined
@@ -38,7 +38,6 @@ def space():
 def start(settings, tmp_path):
     """Starts processes of the soak, which share the test's database and a data folder of their own."""
     (tmp_path / "media").mkdir()
-    running = []
     environment = os.environ | {
         "DATABASE_URL": database_url(Path(settings.FAULTDIAG_DATA), connection.settings_dict["NAME"]),
         "FAULTDIAG_DATA": str(tmp_path),
@@ -48,22 +47,14 @@ def start(settings, tmp_path):
     }
     settings.FAULTDIAG_DATA, settings.INDEX = tmp_path, "approximate"
 
-    def start(role, number=0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.vision.library_soak", role, str(number)],
-            cwd=BASE_DIR,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
+    with processes() as run:
 
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+        def start(role, number=0):
+            code = f"from tests.vision.library_soak import main; main({role!r}, {number})"
+            command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+            return run(command, env=environment, stdin=subprocess.PIPE)
+
+        yield start
 
 
 def end(process) -> dict:

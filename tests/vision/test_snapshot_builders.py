@@ -14,7 +14,7 @@ from django.utils import timezone
 from cases.models import Job
 from cases.services import jobs
 from faultdiag.embedded import database_url
-from faultdiag.environment import BASE_DIR
+from tests.processes import processes
 from tests.vision.plain_library import images_add, space_add
 from tests.waiting import transactions_waiting, wait_until
 from vision.engine.snapshot_generations import generations
@@ -52,24 +52,10 @@ def release(address):
 @pytest.fixture
 def rebuild(address, tmp_path):
     """Starts `manage.py library rebuild` in a process of its own."""
-    running = []
-
-    def start():
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "library", "rebuild"],
-            cwd=BASE_DIR,
-            env=os.environ | {"DATABASE_URL": address, "FAULTDIAG_DATA": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+    environment = os.environ | {"DATABASE_URL": address, "FAULTDIAG_DATA": str(tmp_path)}
+    command = [sys.executable, "manage.py", "library", "rebuild"]
+    with processes() as run:
+        yield lambda: run(command, env=environment, stderr=subprocess.PIPE)
 
 
 def test_of_two_processes_one_builds_and_the_other_leaves(space, release, rebuild):

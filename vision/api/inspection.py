@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count, OuterRef, Q, Subquery
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -35,12 +34,12 @@ from vision.api.inspection_serializers import (
 )
 from vision.engine.backbones import WeightsError
 from vision.models import Evaluation, Inspection, Inspector, InspectorVersion
+from vision.selectors import inspectors_with_state
 from vision.services.inspection.drawings import inspection_heat, inspection_overlay
 from vision.services.inspection.evaluation import EvaluationRefused, version_evaluate_start
-from vision.services.inspection.good_pictures import GoodPictureError
 from vision.services.inspection.inspecting import pictures_inspect
 from vision.services.inspection.inspectors import inspectors_named
-from vision.services.inspection.pictures import inspector_picture_add
+from vision.services.inspection.pictures import PictureUnreadable, inspector_picture_add
 from vision.services.inspection.training import TrainingRefused, inspector_train_start
 from vision.services.inspection.versions import (
     InspectorUnusable,
@@ -164,7 +163,7 @@ class InspectionViewSet(ServesFiles, viewsets.ReadOnlyModelViewSet):
         """The picture at its own size, with the heat map laid over it and suspicious regions outlined."""
         try:
             return _png(inspection_overlay(self.get_object()))
-        except GoodPictureError as error:
+        except PictureUnreadable as error:
             raise NotFound(str(error)) from error
 
 
@@ -210,13 +209,7 @@ class InspectorViewSet(FreshAfterWriting, ReadCreateUpdate):
     }
 
     def get_queryset(self):
-        serving = InspectorVersion.objects.filter(inspector=OuterRef("pk"), state="active")
-        counted = Inspector.objects.annotate(
-            active_version=Subquery(serving.values("number")[:1]),
-            good_pictures=Count("pictures", filter=Q(pictures__purpose="fit")),
-            test_pictures=Count("pictures", filter=Q(pictures__purpose="test")),
-        )
-        return counted.select_related("part", "created_by").order_by("name")
+        return inspectors_with_state()
 
     def get_parsers(self):
         if self.request is not None and self.action_map.get(self.request.method.lower()) == "add_pictures":

@@ -9,7 +9,7 @@ _LEVEL_AT = 0.4
 #: From where on the map shows, and from where on nothing shows through it, in units of the level.
 _SHOWN = (0.8, 1.4)
 #: Colour of outlines, which stands out from the map and from grey and metal.
-_OUTLINE = (0, 229, 255)
+OUTLINE = (0, 229, 255)
 
 
 def heat_image(anomaly: np.ndarray, level: float) -> Image.Image:
@@ -36,5 +36,5 @@ def overlay_image(
     width = max(1, round(max(image.size) / 300))
     drawn = np.asarray(joined).copy()
     for outline in outlines:
-        cv2.polylines(drawn, [np.array(outline, np.int32)], True, _OUTLINE, width, cv2.LINE_AA)
+        cv2.polylines(drawn, [np.array(outline, np.int32)], True, OUTLINE, width, cv2.LINE_AA)
     return Image.fromarray(drawn)

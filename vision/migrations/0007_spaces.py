@@ -3,10 +3,10 @@
 import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
-from django.apps import apps as installed
 from django.conf import settings
-from django.contrib.auth.management import create_permissions
 from django.db import migrations, models
+
+from cases.grants import grants
 
 
 GRANTS = {
@@ -15,30 +15,6 @@ GRANTS = {
     "Knowledge manager": ["view_adaptation", "add_adaptation"],
     "Integration": ["view_adaptation"],
 }
-
-
-def grant(apps, schema_editor):
-    """Who curates the knowledge may have the embedding tuned to it."""
-    database = schema_editor.connection.alias
-    create_permissions(installed.get_app_config("vision"), verbosity=0, using=database)
-    Permission = apps.get_model("auth", "Permission").objects.using(database)
-    for name, codenames in GRANTS.items():
-        group = apps.get_model("auth", "Group").objects.using(database).filter(name=name).first()
-        if group:
-            group.permissions.add(
-                *Permission.filter(content_type__app_label="vision", codename__in=codenames)
-            )
-
-
-def revoke(apps, schema_editor):
-    database = schema_editor.connection.alias
-    Permission = apps.get_model("auth", "Permission").objects.using(database)
-    for name, codenames in GRANTS.items():
-        group = apps.get_model("auth", "Group").objects.using(database).filter(name=name).first()
-        if group:
-            group.permissions.remove(
-                *Permission.filter(content_type__app_label="vision", codename__in=codenames)
-            )
 
 
 class Migration(migrations.Migration):
@@ -98,5 +74,5 @@ class Migration(migrations.Migration):
             model_name='adaptation',
             trigger=pgtrigger.compiler.Trigger(name='adaptation_immutable', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."arrays" IS DISTINCT FROM (NEW."arrays") OR OLD."compared_with_id" IS DISTINCT FROM (NEW."compared_with_id") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."data_sha256" IS DISTINCT FROM (NEW."data_sha256") OR OLD."held_out" IS DISTINCT FROM (NEW."held_out") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."learned_from" IS DISTINCT FROM (NEW."learned_from") OR OLD."measures" IS DISTINCT FROM (NEW."measures") OR OLD."method" IS DISTINCT FROM (NEW."method") OR OLD."parameters" IS DISTINCT FROM (NEW."parameters") OR OLD."passed" IS DISTINCT FROM (NEW."passed") OR OLD."reason" IS DISTINCT FROM (NEW."reason") OR OLD."sha256" IS DISTINCT FROM (NEW."sha256"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='3e8c4f96e9fe278d120835ca95377e1c7c1f62d0', operation='UPDATE', pgid='pgtrigger_adaptation_immutable_dce69', table='vision_adaptation', when='BEFORE')),
         ),
-        migrations.RunPython(grant, revoke),
+        grants("vision", GRANTS),
     ]

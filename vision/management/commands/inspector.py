@@ -22,10 +22,9 @@ from vision.services.inspection.evaluation import (
     version_evaluate,
     version_evaluate_start,
 )
-from vision.services.inspection.good_pictures import GoodPictureError
 from vision.services.inspection.inspecting import pictures_inspect
 from vision.services.inspection.inspectors import inspector_change, inspector_create, inspector_find
-from vision.services.inspection.pictures import folder_add, folder_find
+from vision.services.inspection.pictures import PictureUnreadable, folder_add, folder_find
 from vision.services.inspection.training import (
     TrainingRefused,
     inspector_train,
@@ -199,7 +198,7 @@ class Command(BaseCommand):
 
 _REFUSALS = (
     EvaluationRefused,
-    GoodPictureError,
+    PictureUnreadable,
     InspectorUnusable,
     OSError,
     StorageAway,

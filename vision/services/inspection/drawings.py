@@ -5,11 +5,11 @@ from io import BytesIO
 from PIL import Image, ImageDraw
 
 from cases.services.previews import SIZES, preview_open
-from vision.engine.heatmaps import heat_image, overlay_image
+from vision.engine.heatmaps import OUTLINE, heat_image, overlay_image
 from vision.engine.images import load_image, render_preview
 from vision.models import Inspection
-from vision.services.inspection.good_pictures import picture_load
-from vision.services.inspection.inspecting import inspection_level, inspection_map
+from vision.services.inspection.inspecting import inspection_map
+from vision.services.inspection.pictures import picture_load
 
 #: Longer side of what is sent to a screen.
 _SHOWN = 1600
@@ -17,23 +17,22 @@ _SHOWN = 1600
 _AROUND, _LEAST_CROP = 5, 96
 #: Longer side of a crop on a screen.
 _CROP_SHOWN = 320
-_FRAME = (0, 229, 255)
 
 
 def inspection_heat(inspection: Inspection) -> bytes:
     """The heat map as PNG with transparency, in the picture's proportions, at most 1,600 pixels long."""
-    heat = heat_image(inspection_map(inspection, longest=_SHOWN), inspection_level(inspection))
-    return _png(heat)
+    heat = heat_image(inspection_map(inspection, longest=_SHOWN), inspection.version.level)
+    return png(heat)
 
 
 def inspection_overlay(inspection: Inspection) -> bytes:
     """The picture with its heat map and the outlines of suspicious regions, as PNG at its own size.
 
-    Raises GoodPictureError, StorageAway.
+    Raises PictureUnreadable, StorageAway.
     """
     outlines = [region["outline"] for region in inspection.regions]
     image = picture_load(inspection.file)
-    return _png(overlay_image(image, inspection_map(inspection), inspection_level(inspection), outlines))
+    return png(overlay_image(image, inspection_map(inspection), inspection.version.level, outlines))
 
 
 def inspection_small(inspection: Inspection, size: str = "thumbnail") -> Image.Image:
@@ -47,7 +46,7 @@ def inspection_small(inspection: Inspection, size: str = "thumbnail") -> Image.I
     outlines = [
         [[round(x * scale), round(y * scale)] for x, y in region["outline"]] for region in inspection.regions
     ]
-    return overlay_image(image, anomaly, inspection_level(inspection), outlines)
+    return overlay_image(image, anomaly, inspection.version.level, outlines)
 
 
 def inspection_thumbnail(inspection: Inspection) -> bytes:
@@ -73,7 +72,7 @@ def box_crop(image: Image.Image, box, *, around: float = _AROUND) -> Image.Image
         (x - left) * scale - 2, (y - top) * scale - 2,
         (x + width - left) * scale + 1, (y + height - top) * scale + 1,
     ]  # fmt: skip
-    ImageDraw.Draw(crop).rectangle(edges, outline=_FRAME, width=2)
+    ImageDraw.Draw(crop).rectangle(edges, outline=OUTLINE, width=2)
     return crop
 
 
@@ -82,7 +81,8 @@ def webp(image: Image.Image) -> bytes:
     return render_preview(image, _CROP_SHOWN)
 
 
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
+    """As PNG, without loss."""
     stream = BytesIO()
     image.save(stream, "PNG", optimize=False)
     return stream.getvalue()

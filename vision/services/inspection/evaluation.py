@@ -17,8 +17,8 @@ from vision.engine.inspection_measures import (
     roc_points,
 )
 from vision.models import Evaluation, Inspection, Inspector, InspectorPicture, InspectorVersion
-from vision.services.inspection.good_pictures import GoodPictureError, picture_load
 from vision.services.inspection.inspecting import image_inspect, inspection_map
+from vision.services.inspection.pictures import PictureUnreadable, picture_load
 
 EVALUATE_KIND = "vision.tasks.evaluate_inspector"
 #: Maps are rounded between 0 and so many times the score of the worst good part.
@@ -39,10 +39,7 @@ def version_evaluate_start(version: InspectorVersion, *, user=None, enqueue: boo
     """
     if not version.inspector.pictures.tested().exists():
         raise EvaluationRefused(_no_tests(version.inspector))
-    parameters = {"version": version.pk}
-    if enqueue:
-        return job_create(EVALUATE_KIND, parameters, user=user)
-    return Job.objects.create(kind=EVALUATE_KIND, parameters=parameters, created_by=user)
+    return job_create(EVALUATE_KIND, {"version": version.pk}, user=user, enqueue=enqueue)
 
 
 def version_evaluate(progress: JobProgress) -> Evaluation:
@@ -64,7 +61,7 @@ def version_evaluate(progress: JobProgress) -> Evaluation:
         try:
             rows.append(image_inspect(version, test.file, name=test.name, truth=test.defect))
             _pixels_add(pixels, hits, rows[-1], test)
-        except GoodPictureError as error:  # without its mask, a picture still counts as a whole
+        except PictureUnreadable as error:  # without its mask, a picture still counts as a whole
             notes.append(str(error))
         progress.advance(at + 1)
     if not rows:

@@ -3,7 +3,7 @@
 from cases.models import ImageFile
 from vision.models import Inspection
 from vision.services.inspection.drawings import box_crop, webp
-from vision.services.inspection.good_pictures import picture_load
+from vision.services.inspection.pictures import picture_load
 
 #: Around a region less is shown than around a patch, which is much smaller.
 _AROUND_REGION = 1.6
@@ -23,7 +23,7 @@ def region_patches(inspection: Inspection, number: int) -> list[dict]:
 def region_picture(inspection: Inspection, number: int) -> bytes:
     """Region `number` (from 1) with some of its surroundings, as WebP.
 
-    Raises NoEvidence, GoodPictureError, StorageAway.
+    Raises NoEvidence, PictureUnreadable, StorageAway.
     """
     box = _region(inspection, number)["box"]
     return webp(box_crop(picture_load(inspection.file), box, around=_AROUND_REGION))
@@ -33,7 +33,7 @@ def patch_picture(inspection: Inspection, number: int, place: int) -> bytes:
     """The good patch at `place` (from 0) among those nearest to region `number`, as WebP.
 
     As much is shown around it as around the region, so that both can be compared. Raises NoEvidence,
-    GoodPictureError, StorageAway.
+    PictureUnreadable, StorageAway.
     """
     patches = region_patches(inspection, number)
     if place >= len(patches):

@@ -8,8 +8,9 @@ from PIL import Image
 
 from cases.models import ImageFile
 from vision.engine.duplicates import fingerprint, near_duplicate_groups
-from vision.engine.images import ImageError, is_grey, load_image
+from vision.engine.images import is_grey
 from vision.services.embedding import embedder
+from vision.services.inspection.pictures import picture_load
 
 if TYPE_CHECKING:
     from vision.engine.patch_features import PatchFeatures
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 _REMEMBERED = 512 * 2**20
 #: Called with the share that is done, 0 to 1.
 Tell = Callable[[float], None]
-
-
-class GoodPictureError(Exception):
-    """A stored picture can't be read; the sentence says which, and what to do."""
 
 
 class GoodPicture:
@@ -33,7 +30,7 @@ class GoodPicture:
         self.size = (file.width, file.height)
 
     def load(self) -> Image.Image:
-        """As RGB, without colour where it is to be grey. Raises GoodPictureError, StorageAway."""
+        """As RGB, without colour where it is to be grey. Raises PictureUnreadable, StorageAway."""
         return picture_load(self.file, grey=self.grey)
 
 
@@ -47,7 +44,7 @@ class RememberedFeatures:
         self._kept: dict[int, np.ndarray] = {}
 
     def __call__(self, picture: GoodPicture) -> np.ndarray:
-        """float32 (h, w, d), see PatchFeatures. Raises GoodPictureError, StorageAway."""
+        """float32 (h, w, d), see PatchFeatures. Raises PictureUnreadable, StorageAway."""
         key = picture.file.pk
         if key in self._kept:
             return self._kept[key].astype(np.float32)
@@ -58,22 +55,10 @@ class RememberedFeatures:
         return patches.astype(np.float32)
 
 
-def picture_load(file: ImageFile, *, grey: bool = False) -> Image.Image:
-    """An original as RGB; with `grey` without its colour. Raises GoodPictureError, StorageAway."""
-    try:
-        with file.original.open("rb") as original:
-            image = load_image(original.read())
-    except (ImageError, FileNotFoundError) as error:
-        raise GoodPictureError(
-            f"The picture {file} can't be read ({error}). Take it away, or upload it again."
-        ) from error
-    return image.convert("L").convert("RGB") if grey else image
-
-
 def pictures_survey(files: Sequence[ImageFile], tell: Tell) -> tuple[np.ndarray, bool]:
     """Near-duplicate groups, int64 (n,), and whether all pictures are grey.
 
-    Raises GoodPictureError, StorageAway.
+    Raises PictureUnreadable, StorageAway.
     """
     network, vectors, prints, grey = embedder(), [], [], True
     for at, file in enumerate(files):

@@ -13,7 +13,7 @@ from vision.engine.images import is_grey, load_image
 from vision.engine.patchcore import GoodPatch, anomaly_map
 from vision.engine.rejection import p_values
 from vision.models import Evaluation, Inspection, Inspector, InspectorVersion
-from vision.services.inspection.good_pictures import picture_load
+from vision.services.inspection.pictures import picture_load
 from vision.services.inspection.versions import version_active, version_open
 
 Verdict = Inspection.Verdict
@@ -64,7 +64,7 @@ def image_inspect(
     """What a version says of one picture, as a row that is not saved yet.
 
     `image` is the decoded original, read from the storage when it is not given. Raises InspectorUnusable,
-    WeightsError, GoodPictureError, StorageAway.
+    WeightsError, PictureUnreadable, StorageAway.
     """
     started = time.perf_counter()
     model = version_open(version)
@@ -140,8 +140,3 @@ def inspection_map(inspection: Inspection, *, longest: int | None = None) -> np.
     scale = min(1.0, longest / max(file.width, file.height)) if longest else 1.0
     size = (max(1, round(file.width * scale)), max(1, round(file.height * scale)))
     return anomaly_map(inspection_grid(inspection), size)
-
-
-def inspection_level(inspection: Inspection) -> float:
-    """The distance from which on a patch is suspicious."""
-    return inspection.version.level

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
+from PIL import Image
 
 from cases.models import ImageFile
 from cases.services.intake import Picture, image_file_store, picture_check
-from vision.engine.images import EXTENSIONS
+from vision.engine.images import EXTENSIONS, ImageError, load_image
 from vision.models import Inspector, InspectorPicture
 
 #: Folder of good parts, in the layout of MVTec AD.
 GOOD = "good"
 Purpose = InspectorPicture.Purpose
+
+
+class PictureUnreadable(Exception):
+    """A stored picture can't be read; the sentence says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -123,3 +128,15 @@ def folder_add(inspector: Inspector, found: list[FoundPicture], *, user=None) ->
             if "mask" in error.message_dict:
                 inspector_picture_add(inspector, picture, **how)
         yield " ".join(problems)
+
+
+def picture_load(file: ImageFile, *, grey: bool = False) -> Image.Image:
+    """An original as RGB; with `grey` without its colour. Raises PictureUnreadable, StorageAway."""
+    try:
+        with file.original.open("rb") as original:
+            image = load_image(original.read())
+    except (ImageError, FileNotFoundError) as error:
+        raise PictureUnreadable(
+            f"The picture {file} can't be read ({error}). Take it away, or upload it again."
+        ) from error
+    return image.convert("L").convert("RGB") if grey else image

@@ -6,7 +6,6 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from django.utils import timezone
-from matplotlib import get_data_path
 from PIL import Image as PillowImage
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -19,9 +18,9 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleD
 from cases.services.previews import preview_open
 from cases.storages import StorageAway
 from vision.models import Inspection
-from vision.services.inspection.drawings import inspection_small
+from vision.services.inspection.drawings import inspection_small, png
 from vision.services.inspection.evidence import NoEvidence, patch_picture, region_picture
-from vision.services.inspection.good_pictures import GoodPictureError
+from vision.services.inspection.pictures import PictureUnreadable
 from vision.services.inspection.wording import p_value_words
 
 #: Comes with matplotlib, and has the letters of nearly all European languages.
@@ -96,6 +95,9 @@ def inspection_report(inspection: Inspection) -> bytes:
 
 @cache
 def _fonts_register() -> None:
+    # Half the time that the web process takes to load reports, and only for its fonts.
+    from matplotlib import get_data_path
+
     for name in (_FONT, _BOLD):
         pdfmetrics.registerFont(TTFont(name, Path(get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"))
 
@@ -137,7 +139,7 @@ def _plain_picture(inspection: Inspection) -> bytes:
 
 
 def _overlay_picture(inspection: Inspection) -> bytes:
-    return _bytes(inspection_small(inspection, "preview"))
+    return png(inspection_small(inspection, "preview"))
 
 
 def _facts(inspection: Inspection) -> Table:
@@ -200,7 +202,7 @@ def _picture_or_words(draw, width: float, height: float):
         data = draw()
     except StorageAway:
         raise
-    except (FileNotFoundError, GoodPictureError, NoEvidence) as error:
+    except (FileNotFoundError, PictureUnreadable, NoEvidence) as error:
         return Paragraph(f"Can't be shown: {escape(str(error))}", _SMALL)
     with PillowImage.open(BytesIO(data)) as picture:
         scale = min(width / picture.width, height / picture.height)
@@ -209,12 +211,6 @@ def _picture_or_words(draw, width: float, height: float):
         picture.convert("RGB").save(stream, "JPEG", quality=88)
     stream.seek(0)
     return Image(stream, *size, hAlign="LEFT")
-
-
-def _bytes(image: PillowImage.Image) -> bytes:
-    stream = BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _paragraph(text: str) -> Paragraph:

@@ -84,17 +84,14 @@ def inspector_train_start(inspector: Inspector, *, user=None, enqueue: bool = Tr
                 f"{inspector} has {count or 'no'} {'picture' if count == 1 else 'pictures'} of good parts:"
                 f" add {LEAST_PARTS - count} or more, of different parts."
             )
-        parameters = {"inspector": inspector.pk}
-        if enqueue:
-            return job_create(TRAIN_KIND, parameters, user=user)
-        return Job.objects.create(kind=TRAIN_KIND, parameters=parameters, created_by=user)
+        return job_create(TRAIN_KIND, {"inspector": inspector.pk}, user=user, enqueue=enqueue)
 
 
 def inspector_train(progress: JobProgress, *, device: str | None = None) -> InspectorVersion:
     """Learn from the good pictures that the inspector has at this moment.
 
     The version serves at once if no other does. What a killed worker left behind is begun anew. Raises
-    TrainingRefused, GoodPictureError, WeightsError, StorageAway, and OSError when the disk is full.
+    TrainingRefused, PictureUnreadable, WeightsError, StorageAway, and OSError when the disk is full.
     """
     known = InspectorVersion.objects.filter(job=progress.job).first()
     if known:  # the worker was killed after the last step
@@ -196,7 +193,7 @@ def _threshold(inspector: Inspector, trained: _Trained) -> tuple[float | None, s
     parts = f"{len(trained.scores)} good parts that were held out"
     percentile = f"{100 * (1 - inspector.alpha):g}th percentile"
     how = {
-        Rule.CONFORMAL: f"at most {inspector.alpha:.3g} of good parts lie above, by {parts} in turns",
+        Rule.CONFORMAL: f"about {inspector.alpha:.3g} of good parts lie above, by {parts} in turns",
         Rule.SPLIT: f"at most {inspector.alpha:.3g} of good parts lie above, by {parts}",
         Rule.DEVIATIONS: f"mean + {rule.deviations:g} standard deviations of {parts} in turns, no promise",
         Rule.PERCENTILE: f"the {percentile} of {parts} in turns, no promise",

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db.models import Count, OuterRef, Q, Subquery
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
@@ -13,10 +12,11 @@ from cases.storages import StorageAway
 from cases.views.access import needs
 from vision.engine.backbones import WeightsError
 from vision.engine.images import ACCEPTED, ACCEPTED_MIME_TYPES, display_name
-from vision.models import Inspection, Inspector, InspectorVersion
-from vision.services.inspection.good_pictures import GoodPictureError
+from vision.models import Inspection, Inspector
+from vision.selectors import inspectors_with_state
 from vision.services.inspection.inspecting import pictures_inspect
 from vision.services.inspection.inspectors import inspector_find
+from vision.services.inspection.pictures import PictureUnreadable
 from vision.services.inspection.versions import InspectorUnusable
 
 #: The session remembers the inspector of a person's last pictures under this key.
@@ -75,7 +75,7 @@ def _outcome(inspector: Inspector, upload, serial: str, user) -> Outcome:
         (row,) = pictures_inspect(inspector, [picture], serial_number=serial, user=user)
     except ValidationError as error:
         return Outcome(display_name(upload.name), problem=" ".join(error.messages))
-    except (GoodPictureError, InspectorUnusable, StorageAway, WeightsError) as error:
+    except (PictureUnreadable, InspectorUnusable, StorageAway, WeightsError) as error:
         return Outcome(display_name(upload.name), problem=str(error))
     return Outcome(row.name, row)
 
@@ -111,22 +111,9 @@ def _chosen(request, parameters=None) -> dict:
         inspector = Inspector.objects.filter(pk=request.session.get(_LAST)).first()
     if inspector and request.session.get(_LAST) != inspector.pk:
         request.session[_LAST] = inspector.pk
-    inspectors = inspectors_with_state()
+    inspectors = list(inspectors_with_state())
     chosen = next((one for one in inspectors if inspector and one.pk == inspector.pk), None)
     return {"inspector": chosen, "inspectors": inspectors, "problem": problem}
-
-
-def inspectors_with_state():
-    """All inspectors, each with `active` (number of the version that serves), its threshold, and counts."""
-    active = InspectorVersion.objects.filter(inspector=OuterRef("pk"), state=InspectorVersion.State.ACTIVE)
-    return list(
-        Inspector.objects.select_related("part").annotate(
-            active=Subquery(active.values("number")),
-            threshold=Subquery(active.values("threshold")),
-            good_count=Count("pictures", filter=Q(pictures__purpose="fit")),
-            test_count=Count("pictures", filter=Q(pictures__purpose="test")),
-        )
-    )
 
 
 def _page(request, context: dict, status: int = 200):

@@ -11,13 +11,13 @@ from cases.views.access import needs
 from cases.views.options import datalists
 from vision.engine.backbones import WeightsError
 from vision.models import Evaluation, Inspection, Inspector, InspectorVersion
+from vision.selectors import inspectors_with_state
 from vision.services.inspection.evaluation import EvaluationRefused, version_evaluate_start
 from vision.services.inspection.inspectors import inspector_change, inspector_create
 from vision.services.inspection.training import TrainingRefused, inspector_train_start
 from vision.services.inspection.versions import InspectorUnusable, version_activate
 from vision.services.inspection.work import inspector_failed, inspector_work
 from vision.views.inspection.charts import evaluation_charts
-from vision.views.inspection.console import inspectors_with_state
 from vision.views.inspection.forms import InspectorForm
 
 #: Wrongly judged test pictures that are shown of each kind, and good pictures beside their count.

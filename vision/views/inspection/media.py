@@ -9,7 +9,7 @@ from cases.views.media import file_serve, unchanging_serve
 from vision.models import Inspection, InspectorPicture
 from vision.services.inspection.drawings import inspection_heat, inspection_overlay, inspection_thumbnail
 from vision.services.inspection.evidence import NoEvidence, patch_picture, region_picture
-from vision.services.inspection.good_pictures import GoodPictureError
+from vision.services.inspection.pictures import PictureUnreadable
 
 _SEE = needs("vision.view_inspection", "see inspections")
 
@@ -80,7 +80,7 @@ def _drawn(request, pk: int, what: str, draw, mime: str) -> HttpResponse:
     def respond() -> HttpResponse:
         try:
             return HttpResponse(draw(row), content_type=mime)
-        except (FileNotFoundError, GoodPictureError, NoEvidence) as error:
+        except (FileNotFoundError, PictureUnreadable, NoEvidence) as error:
             raise Http404(str(error)) from error
 
     return unchanging_serve(request, f"inspection-{row.pk}-{what}", respond)
