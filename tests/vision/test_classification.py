@@ -9,9 +9,12 @@ from cases.services.labels import images_label
 from tests.cases.test_intake import picture
 from tests.vision.test_library import embedded_image, vector
 from vision.engine.arrays import arrays_unpack
+from vision.engine.classifier import FaultClassifier
 from vision.models import Adaptation, ClassifierVersion, Embedding, EmbeddingSpace
+from vision.services import classifiers
 from vision.services.classification import views_classify
 from vision.services.classifiers import (
+    _fall_by_chance,
     category_counts,
     classifier_current,
     classifier_fit,
@@ -132,12 +135,22 @@ def test_a_version_carries_its_data_and_measures(space, clouds):
     assert classifier_fit(Library(space)).data_hash != first.data_hash
 
 
-def test_what_is_worse_on_the_same_held_out_cases_is_refused(space, clouds, caplog):
+class Misled(FaultClassifier):
+    """A classifier that learns two thirds of the labels wrong, as one with a defect might."""
+
+    def fit(self, vectors, labels, groups=None, **options):
+        categories, places = np.unique(labels, return_inverse=True)
+        places = np.where(np.arange(len(labels)) % 3, (places + 1) % len(categories), places)
+        return super().fit(vectors, categories[places], groups, **options)
+
+
+def test_what_is_worse_on_the_same_held_out_cases_is_refused(space, clouds, caplog, monkeypatch):
     good = classifier_fit(Library(space))
     images = next(iter(clouds.values()))
-    for number, category in enumerate(clouds):  # one cloud with three labels at random: it can only mislead
-        images_label(images[number::3], verdict="fault", category=category)
-    worse = classifier_fit(Library(space))
+    images_label(images[:3], verdict="unknown")  # so that the library is another than before
+    with monkeypatch.context() as defect:
+        defect.setattr(classifiers, "FaultClassifier", Misled)
+        worse = classifier_fit(Library(space))
     good.refresh_from_db()
     assert (good.state, worse.state) == ("active", "refused")
     assert str(good) in worse.reason
@@ -150,6 +163,43 @@ def test_what_is_worse_on_the_same_held_out_cases_is_refused(space, clouds, capl
     assert ClassifierVersion.objects.count() == 2
     classifier_keep(library)
     assert ClassifierVersion.objects.count() == 2
+
+
+def test_a_fall_that_chance_explains_refuses_nothing(space, clouds):
+    first = classifier_fit(Library(space))
+    images = next(iter(clouds.values()))
+    other = list(clouds)[1]
+    images_label(images[:1], verdict="fault", category=other)  # a wrong label, which nobody gets right
+    second = classifier_fit(Library(space))
+    images_label(images[:1], verdict="fault", category=next(iter(clouds)))
+    third = classifier_fit(Library(space))
+    first.refresh_from_db()
+    assert (first.state, third.state) == ("retired", "active")
+    assert second.state in ("active", "retired")
+
+
+@pytest.mark.parametrize(
+    ("fallen", "risen", "worse"),
+    [(0, 0, False), (1, 0, False), (4, 0, False), (5, 0, True), (20, 18, False), (40, 18, True)],
+)
+def test_a_fall_is_judged_by_cases(fallen, risen, worse):
+    before = np.repeat([True, False, True], [fallen, risen, 30])
+    now = np.repeat([False, True, True], [fallen, risen, 30])
+    cases = np.arange(len(before))
+    assert (_fall_by_chance(before, now, cases) < 0.05) is worse
+    # Ten views of one case are one piece of evidence.
+    views = [np.repeat(array, 10) for array in (before, now, cases)]
+    assert _fall_by_chance(*views) == _fall_by_chance(before, now, cases)
+
+
+def test_a_fit_that_was_overtaken_does_not_replace_the_newer_one(space, clouds, monkeypatch):
+    library = Library(space)
+    slow = classifiers._fit_data(library)
+    images_label([embedded_image(space, 7)], verdict="fault", category=next(iter(clouds)))
+    newer = classifier_fit(Library(space))
+    monkeypatch.setattr(classifiers, "_fit_data", lambda library: slow)
+    assert classifier_fit(library) == newer
+    assert ClassifierVersion.objects.filter(state="active").get() == newer
 
 
 def test_versions_never_change_but_in_state(space):

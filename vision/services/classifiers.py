@@ -29,6 +29,8 @@ State = ClassifierVersion.State
 _FIT_IMAGES = 10_000
 #: Share of the library that may change before it is fitted again.
 _CHANGED = 0.05
+#: A fall that chance alone would show less often than this makes a version worse.
+_CHANCE = 0.05
 #: Up to so many images a first fit is quicker than an explanation why there is none.
 _FIT_AT_ONCE = 200
 _FIT_KEY = "vision.fit_classifier.queued"
@@ -106,8 +108,8 @@ def classifier_keep(library: Library) -> bool:
 def classifier_fit(library: Library) -> ClassifierVersion:
     """Fit a version to the newest images of the library; it serves unless it is worse than the one that does.
 
-    Worse is a lower top-1, averaged over categories, on the cases that both were held out from. A refused
-    version is kept with the reason, without its coefficients.
+    Worse is a lower top-1, averaged over categories, on the cases that both were held out from, where chance
+    alone does not explain it. A refused version is kept with the reason, without its coefficients.
     """
     cache.delete(_FIT_KEY)
     data = _fit_data(library)
@@ -127,6 +129,9 @@ def classifier_fit(library: Library) -> ClassifierVersion:
     with transaction.atomic():
         # Two workers that finish together take turns, so that one version serves at any time.
         EmbeddingSpace.objects.select_for_update().get(pk=library.space.pk)
+        newer = _versions(library).filter(watermark__gt=data.watermark).first()
+        if newer:
+            return newer
         if not worse:
             _versions(library).filter(state=State.ACTIVE).update(state=State.RETIRED)
         return ClassifierVersion.objects.create(
@@ -242,7 +247,22 @@ def _compare(
         f"{_percent(now)} right, averaged over categories, on the same {both.sum()} held-out images "
         f"of which {active} has {_percent(was)} right."
     )
-    return now < was - 1e-9, reason
+    if now >= was - 1e-9:
+        return False, reason
+    by_chance = _fall_by_chance(old[both] == truth, guesses[both] == truth, data.groups[both])
+    if by_chance < _CHANCE:
+        return True, f"{reason} Chance alone would show such a fall in {_percent(by_chance)} of cases."
+    return False, f"{reason} So small a fall may be chance (p = {by_chance:.2g})."
+
+
+def _fall_by_chance(before: np.ndarray, now: np.ndarray, groups: np.ndarray) -> float:
+    """The p-value of fewer right answers (n,) bool than before: one-sided sign test over whole groups."""
+    from scipy.stats import binomtest
+
+    _, members = np.unique(groups, return_inverse=True)
+    gains = np.bincount(members, now.astype(float) - before)
+    fallen, risen = int((gains < 0).sum()), int((gains > 0).sum())
+    return float(binomtest(fallen, fallen + risen, alternative="greater").pvalue) if fallen else 1.0
 
 
 def _percent(share: float) -> str:
