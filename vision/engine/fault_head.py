@@ -27,7 +27,8 @@ _COVERED, _MOST_COVERED = 0.25, 0.6
 #: Patches of one picture: of its fault, good ones, good ones beside the fault, and mistaken ones a round.
 _FAULTY, _GOOD, _BESIDE, _MISTAKEN = 20, 40, 10, 30
 _BATCH = 2048
-_EPOCHS = 8
+#: So often every patch is seen, and more often where there are too few for so many steps.
+_EPOCHS, _STEPS = 8, 200
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-3
 _DROPOUT = 0.2
@@ -156,8 +157,9 @@ def _trained(patches: Tensor, answers: Tensor, hidden: int, weight: Tensor) -> n
     )
     optimiser = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     batches = -(-len(patches) // _BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, _EPOCHS * batches)
-    for _ in range(_EPOCHS):
+    epochs = max(_EPOCHS, -(-_STEPS // batches))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, epochs * batches)
+    for _ in range(epochs):
         for chosen in torch.randperm(len(patches)).split(_BATCH):
             logits = network(patches[chosen])[:, 0]
             loss = functional.binary_cross_entropy_with_logits(logits, answers[chosen], pos_weight=weight)
