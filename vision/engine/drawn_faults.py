@@ -5,7 +5,7 @@ of good pictures in the wrong place: cut, turned and blended in (CutPaste: Li et
 al., 2022). Nobody needs a faulty part for it, and no real fault is ever looked at.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,9 +70,16 @@ class Example:
 
 
 def draw_examples(
-    pictures: Iterable[Image.Image], features: Mapper, *, faults: int = 2, seed: int = 0
+    pictures: Iterable[Image.Image],
+    features: Mapper,
+    *,
+    faults: int = 2,
+    on: Container[int] | None = None,
+    seed: int = 0,
 ) -> Iterator[Example]:
     """Each good picture with `faults` pictures of the same part and one fault each, one after the other.
+
+    `on` are the numbers of the pictures to draw on, None for all; the others come without faults.
 
     About 25 ms and 0.2 MiB for each picture that is mapped, at 256 x 256 pixels. The same pictures in the
     same order give the same faults.
@@ -85,7 +92,7 @@ def draw_examples(
         pixels = np.asarray(to_rgb(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
         donors = [*donors[-_DONORS + 1 :], pixels]
         drawn = []
-        for _ in range(faults):
+        for _ in range(faults if on is None or number in on else 0):
             donor = donors[rng.integers(max(1, len(donors) - 1))]
             faulty, mask, kind = draw_into(pixels, donor, rng, fields)
             seen = MappedPicture.of(features.maps(Image.fromarray(faulty)), picture.size)
