@@ -1,4 +1,4 @@
-"""Two opinions together: learned from good pictures, chosen by drawn faults, and opened as they were saved."""
+"""Two opinions together: learned from good pictures, chosen by drawn faults, opened as saved."""
 
 from functools import partial
 
