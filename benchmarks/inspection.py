@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import binom
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,7 @@ from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE
 from vision.engine.coreset import greedy_coreset
 from vision.engine.duplicates import fingerprint, near_duplicate_groups
 from vision.engine.embedder import Embedder
+from vision.engine.folds import grouped_folds
 from vision.engine.images import EXTENSIONS, load_image
 from vision.engine.inspection_measures import PixelMeasures, at_threshold, bootstrap, box_holds, image_auroc
 from vision.engine.patch_features import PatchFeatures
@@ -37,6 +39,7 @@ from vision.engine.rejection import RejectionRule, TooFewGoodParts
 from vision.engine.weight_files import find_weights
 
 ALPHA = 0.01
+FOLDS = 4
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
 CORESET_STEPS = 500
 TIMED = 40
@@ -91,10 +94,9 @@ def main() -> int:
     report["results"] = {}
     for name, file in ((options.backbone, weights), ("random weights", None)):
         features = Remembered(PatchFeatures(options.backbone, file))
-        tests = [one for one in pictures if not one.fitted]
         report["results"][name] = {
-            "as given": evaluated(features, good, tests, name),
-            "grouped": evaluated(features, *grouped(pictures, groups), f"{name}, grouped"),
+            "as given": evaluated(features, *parted(pictures, groups, given(pictures)), name),
+            "grouped": evaluated(features, *parted(pictures, groups, grouped(pictures, groups)), name),
         }
         if file:
             report["contamination"] = contaminated(features, pictures, groups)
@@ -151,8 +153,14 @@ def duplicate_groups(pictures: list[Picture]) -> np.ndarray:
     return near_duplicate_groups(prints, np.stack(vectors))
 
 
-def grouped(pictures: list[Picture], groups: np.ndarray) -> tuple[list[Picture], list[Picture]]:
-    """Good pictures to fit and pictures to test; no group is on both sides."""
+def given(pictures: list[Picture]) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures to fit and to test, bool (n,) each, as the folders say."""
+    fitted = np.array([one.fitted for one in pictures])
+    return fitted, ~fitted
+
+
+def grouped(pictures: list[Picture], groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with as many good ones to test; no group of near-duplicates is on both sides."""
     faulty = np.array([one.faulty for one in pictures])
     tests = int(sum(not one.fitted and not one.faulty for one in pictures))
     held: set[int] = set()
@@ -161,16 +169,25 @@ def grouped(pictures: list[Picture], groups: np.ndarray) -> tuple[list[Picture],
             break
         held.add(group)
     fitted = ~faulty & ~np.isin(groups, list(held))
-    tested = ~fitted & ~np.isin(groups, groups[fitted])
-    return chosen(pictures, fitted), chosen(pictures, tested)
+    return fitted, ~fitted & ~np.isin(groups, groups[fitted])
+
+
+def parted(
+    pictures: list[Picture], groups: np.ndarray, sides: tuple[np.ndarray, np.ndarray]
+) -> tuple[list[Picture], list[Picture], np.ndarray]:
+    """Pictures to fit, pictures to test, and the groups of those to fit."""
+    fitted, tested = sides
+    return chosen(pictures, fitted), chosen(pictures, tested), groups[fitted]
 
 
 def chosen(pictures: Sequence[Picture], which: np.ndarray) -> list[Picture]:
     return [one for one, wanted in zip(pictures, which, strict=True) if wanted]
 
 
-def evaluated(features: Remembered, good: list[Picture], tests: list[Picture], name: str) -> dict:
-    """Fit to good pictures and judge the tests; a second fit to four fifths has its limit from the last fifth."""
+def evaluated(
+    features: Remembered, good: list[Picture], tests: list[Picture], groups: np.ndarray, name: str
+) -> dict:
+    """Fit to good pictures and judge the tests, with measures of pictures, of pixels and at a threshold."""
     model = PatchCore(features).fit(good)
     pixels = PixelMeasures(0, 8 * min(model.level_, 100))
     scores, hits = [], []
@@ -195,7 +212,8 @@ def evaluated(features: Remembered, good: list[Picture], tests: list[Picture], n
             )
             for kind in np.unique(kinds[faulty])
         },
-        "rejection": rejected(features, good, tests),
+        "new_pictures": rejected(features, good, tests, np.arange(len(good))),
+        "new_parts": rejected(features, good, tests, groups),
     }
     if pixels.regions:
         result |= {
@@ -206,15 +224,27 @@ def evaluated(features: Remembered, good: list[Picture], tests: list[Picture], n
     return result
 
 
-def rejected(features: Remembered, good: list[Picture], tests: list[Picture]) -> dict:
-    held = np.random.default_rng(0).permutation(len(good)) < len(good) // 5
+def rejected(features: Remembered, good: list[Picture], tests: list[Picture], groups: np.ndarray) -> dict:
+    """Recall and false rejects at the threshold that good parts give which are held out in turns.
+
+    `groups` int64 (n,) of the good pictures are held out together.
+    """
+    folds = grouped_folds(np.zeros(len(good)), groups, FOLDS)
+    scores = np.empty(len(good))
+    for fold in range(int(folds.max()) + 1):
+        own = folds == fold
+        scores[own] = PatchCore(features).fit(chosen(good, ~own)).score(chosen(good, own))
     try:
-        model = PatchCore(features).fit(chosen(good, ~held))
-        rule = RejectionRule(alpha=ALPHA).fit(model.score(chosen(good, held)))
+        rule = RejectionRule(alpha=ALPHA).fit(scores)
     except TooFewGoodParts as error:
         return {"refused": str(error)}
     faulty = np.array([one.faulty for one in tests])
-    return asdict(at_threshold(model.score(tests), faulty, rule.threshold_))
+    found = PatchCore(features).fit(good).score(tests)
+    result = asdict(at_threshold(found, faulty, rule.threshold_))
+    count = int(sum(~faulty))
+    # The range of 95 in 100 sets of so many good parts of which each is rejected with the chance alpha.
+    low, high = binom.ppf([0.025, 0.975], count, ALPHA) / count
+    return result | {"threshold": rule.threshold_, "binomial_interval": [float(low), float(high)]}
 
 
 def contaminated(features: Remembered, pictures: list[Picture], groups: np.ndarray) -> list[dict]:
@@ -284,27 +314,43 @@ def speed(features: PatchFeatures, good: list[Picture], threads: int) -> dict:
 
 
 def show(report: dict) -> None:
-    training, core = report["training"], report["coreset"]
-    print(f"{report['source']}: fitted to {training['pictures']} in {training['seconds']:.0f} s, "
-          f"peak {training['peak_memory_mib']:.0f} MiB, {report['processor_threads']} threads")  # fmt: skip
+    training = report["training"]
+    print(
+        f"{report['source']}: fitted to {training['pictures']} in {training['seconds']:.0f} s,"
+        f" peak {training['peak_memory_mib']:.0f} MiB, {report['processor_threads']} threads"
+    )
     for name, variants in report["results"].items():
         for variant, found in variants.items():
-            auroc = found["image_auroc"]
             print(f"\n{name}, {variant} {found['pictures']}")
-            print(f"  image AUROC {100 * auroc['value']:.1f} ({100 * auroc['low']:.1f} to {100 * auroc['high']:.1f}); "
-                  + ", ".join(f"{kind} {100 * value:.1f}" for kind, value in found["by_kind"].items()))  # fmt: skip
-            for key in ("pixel_auroc", "aupro", "centre_in_top_box"):
-                if key in found:
-                    print(f"  {key} {100 * found[key]:.1f}")
-            print(f"  at alpha {ALPHA:.0%}: {found['rejection']}")
+            show_measures(found)
     print("\nFaulty among the fitted: share, image AUROC with and without the filter")
     for row in report["contamination"]:
-        print(f"  {row['share']:.0%} ({row['faulty']} of {row['faulty'] + row['good']}): "
-              f"{100 * row['filter']:.1f}, {100 * row['no_filter']:.1f}")  # fmt: skip
-    print(f"\nCoreset: {core['steps']} steps of {core['patches']} in {core['seconds']:.1f} s, usual loop "
-          f"{core['usual_loop_seconds']:.1f} s ({core['times']:.1f} times), same choice {core['same_choice']:.0%}")  # fmt: skip
+        print(
+            f"  {row['share']:.0%} ({row['faulty']} of {row['faulty'] + row['good']}):"
+            f" {100 * row['filter']:.1f}, {100 * row['no_filter']:.1f}"
+        )
+    core = report["coreset"]
+    print(
+        f"\nCoreset: {core['steps']} steps of {core['patches']} in {core['seconds']:.1f} s, usual loop"
+        f" {core['usual_loop_seconds']:.1f} s ({core['times']:.1f} times),"
+        f" same choice {core['same_choice']:.0%}"
+    )
     for name, found in report["speed"].items():
         print(f"{name}: {found['single']:.1f} pictures a second one by one, {found['batch']:.1f} in a batch")
+
+
+def show_measures(found: dict) -> None:
+    auroc = found["image_auroc"]
+    kinds = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in found["by_kind"].items())
+    print(
+        f"  image AUROC {100 * auroc['value']:.1f}"
+        f" ({100 * auroc['low']:.1f} to {100 * auroc['high']:.1f}); {kinds}"
+    )
+    for key in ("pixel_auroc", "aupro", "centre_in_top_box"):
+        if key in found:
+            print(f"  {key} {100 * found[key]:.1f}")
+    for key in ("new_pictures", "new_parts"):
+        print(f"  at alpha {ALPHA:.0%}, held out as {key.replace('_', ' ')}: {found[key]}")
 
 
 if __name__ == "__main__":

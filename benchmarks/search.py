@@ -4,13 +4,15 @@
 
 Vectors are drawn in clusters (512 numbers); with --images the embeddings of those pictures, repeated with
 noise. For each size it prints the time of a query (median and 95th percentile), recall@10 against the exact
-answer, the throughput of 64 clients at once, the memory of a second process that opens the same snapshot, how
-long a restart takes, and what the memory bandwidth of the machine would allow at best for an exact scan.
+answer, the throughput of 64 clients at once and what gathering their queries would give, the memory of a
+second process that opens the same snapshot, how long a restart takes, and what the memory bandwidth of the
+machine would allow at best for an exact scan.
 One million vectors take about 7 GB of memory and a few minutes to build.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,8 @@ TOP_K = 10
 QUERIES = 200
 RAW_QUERIES = 40
 CLIENTS = 64
+BATCHES = (8, 16, 64)
+GATHERED = 256
 QUERIES_A_CLIENT = {"raw": 2, "library": 40}
 DIMENSION = 512
 #: Vectors of a cluster; a category of a plant's library has as many.
@@ -44,9 +48,13 @@ NOISE = 0.6
 _CHUNK = 50_000
 
 
-def clustered(count: int, seed: int) -> np.ndarray:
-    """Unit vectors (count, 512) around common centres, float32; other seeds draw from the same centres."""
-    centres = np.random.default_rng(0).normal(size=(max(count // CLUSTER, 100), DIMENSION)).astype(np.float32)
+def clustered(count: int, seed: int, of: int | None = None) -> np.ndarray:
+    """Unit vectors (count, 512) around common centres, float32; other seeds draw from the same centres.
+
+    They are as many as a library `of` so many vectors has; by default of `count`.
+    """
+    shape = (max((of or count) // CLUSTER, 100), DIMENSION)
+    centres = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     return _scattered(centres, count, NOISE * DIMENSION**0.5, seed)
 
 
@@ -72,7 +80,7 @@ def _scattered(centres, count, length, seed):
 
 def embedded(folder: Path) -> np.ndarray:
     """Embeddings of all pictures below a folder, float32 (n, d)."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix[1:].lower() in EXTENSIONS)
     with tempfile.TemporaryDirectory() as cache:
         embedder = Embedder(
             DEFAULT_BACKBONE, find_weights(DEFAULT_BACKBONE, ROOT / "var"), cache_dir=Path(cache), threads=2
@@ -100,23 +108,39 @@ def timed(search, queries: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     return {"p50_ms": float(np.median(times)), "p95_ms": float(np.percentile(times, 95))}, np.array(ids)
 
 
-def throughput(search, queries: np.ndarray, each: int) -> float:
-    """Queries a second of 64 threads that ask one at a time."""
-    ready = threading.Barrier(CLIENTS + 1)
+def throughput(search, queries: np.ndarray, each: int, *, clients: int = CLIENTS, batch: int = 1) -> float:
+    """Queries a second of so many threads that make `each` searches, for `batch` queries at a time."""
+    ready = threading.Barrier(clients + 1)
 
     def ask(client: int) -> None:
         ready.wait()
         for number in range(each):
-            search(queries[(client * each + number) % len(queries)][None])
+            rows = (client * each + number) * batch + np.arange(batch)
+            search(queries[rows % len(queries)])
 
-    threads = [threading.Thread(target=ask, args=(client,)) for client in range(CLIENTS)]
+    threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
     ready.wait()
     start = time.perf_counter()
     for thread in threads:
         thread.join()
-    return CLIENTS * each / (time.perf_counter() - start)
+    return clients * each * batch / (time.perf_counter() - start)
+
+
+def batching(search, queries: np.ndarray) -> dict[str, float]:
+    """Queries a second when 8, 16 or 64 were gathered before each search, by a thread for each core.
+
+    Nobody waits here for a batch to fill, so it is the most that gathering could give. Medians of three, in
+    turns with 64 threads that ask one at a time, whose figure is "1".
+    """
+    ways = {"1": (CLIENTS, 1)} | {str(batch): (os.cpu_count(), batch) for batch in BATCHES}
+    rates = {name: [] for name in ways}
+    for _ in range(3):
+        for name, (clients, batch) in ways.items():
+            each = max(1, GATHERED // (clients * batch))
+            rates[name].append(throughput(search, queries, each, clients=clients, batch=batch))
+    return {name: float(np.median(values)) for name, values in rates.items()}
 
 
 def bandwidth() -> float:
@@ -148,11 +172,13 @@ first = int(status["VmRSS"].split()[0]) * 1024
 for query in queries:
     snapshot.search(query[None], 10)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+rollup = dict(line.split(":", 1) for line in list(open("/proc/self/smaps_rollup"))[1:])
+kib = {{name: int(size.split()[0]) for name, size in rollup.items()}}
 print(json.dumps({{
     "import_s": imported - start, "open_ms": 1000 * (opened - imported),
     "first_answer_ms": 1000 * (answered - opened), "resident_bytes": first,
     "resident_after_queries_bytes": int(status["VmRSS"].split()[0]) * 1024,
-    "own_bytes": int(status["RssAnon"].split()[0]) * 1024,
+    "own_bytes": (kib["Private_Clean"] + kib["Private_Dirty"]) * 1024, "pss_bytes": kib["Pss"] * 1024,
 }}))
 """
 
@@ -210,6 +236,7 @@ def measure(name: str, vectors: np.ndarray, queries: np.ndarray, folder: Path) -
     recall = np.mean([len(np.intersect1d(a, b)) / TOP_K for a, b in zip(found, true, strict=True)])
     exact_times, _ = timed(lambda query: snapshot.search(query, TOP_K, exactly=True), queries[:RAW_QUERIES])
     rate = throughput(lambda query: snapshot.search(query, TOP_K), queries, QUERIES_A_CLIENT["library"])
+    gathered = batching(lambda query: snapshot.search(query, TOP_K), queries)
     second = second_process(folder, queries)
     speed = bandwidth()
     figures = {
@@ -218,6 +245,7 @@ def measure(name: str, vectors: np.ndarray, queries: np.ndarray, folder: Path) -
         "build_s": build_s,
         "raw_flat": raw_times | {"clients_64_per_s": raw_rate},
         "library": times | {"recall_at_10": float(recall), "clients_64_per_s": rate},
+        "gathered_per_s": gathered,
         "exact_scan": exact_times,
         "ratio_p50": raw_times["p50_ms"] / times["p50_ms"],
         "ratio_throughput": rate / raw_rate,
@@ -250,6 +278,13 @@ def _print(figures: dict) -> None:
             f"{figures['ratio_throughput']:.1f} times",
         ),
         (
+            "gathered, queries a second",
+            ", ".join(
+                f"{batch}: {rate:.0f} ({rate / figures['gathered_per_s']['1']:.2f})"
+                for batch, rate in figures["gathered_per_s"].items()
+            ),
+        ),
+        (
             "second process",
             f"open {second['open_ms']:.0f} ms, first answer {second['first_answer_ms']:.0f} ms, imports "
             f"{second['import_s']:.1f} s",
@@ -258,7 +293,7 @@ def _print(figures: dict) -> None:
             "its resident memory",
             f"{second['resident_bytes'] / 2**20:.0f} MiB, after {QUERIES} queries "
             f"{second['resident_after_queries_bytes'] / 2**20:.0f} MiB ({figures['resident_share']:.1%} of "
-            f"the vectors; {second['own_bytes'] / 2**20:.0f} MiB not shared)",
+            f"the vectors); PSS {second['pss_bytes'] / 2**20:.0f}, USS {second['own_bytes'] / 2**20:.0f} MiB",
         ),
         (
             "floor of an exact scan",

@@ -8,6 +8,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
 from tests import factories
+from tests.vision.inspection_rows import made_inspection
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -45,6 +46,7 @@ def rows():
     category, part, customer = factories.category("PIT"), factories.part(), factories.customer("ACME")
     case = factories.case(labelled=category, part=part, customer=customer)
     action = factories.resolution(case).actions_taken.get().action
+    inspection = made_inspection()
     return {
         "cases": case.number,
         "resolutions": case.number,
@@ -53,6 +55,8 @@ def rows():
         "actions": action.code,
         "parts": part.pk,
         "customers": "ACME",
+        "inspections": inspection.pk,
+        "inspectors": inspection.version.inspector_id,
     }
 
 

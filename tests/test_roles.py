@@ -19,6 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from cases.api.throttles import LoginThrottle
 from cases.models import CategoryExample, Job
 from tests import factories
+from tests.vision.inspection_rows import made_inspection
 from vision.services.diagnosis import case_diagnose
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,31 @@ PAGES = {
     "library-progress": {"GET": READ},
     "library-adapt": {"POST": CURATE},
     "library-adapt-undo": {"POST": CURATE},
+    "inspection-console": {"GET": READ, "POST": INTAKE},
+    "inspection-history": {"GET": READ},
+    "inspection-export": {"GET": READ},
+    "inspection-detail": {"GET": READ},
+    "inspection-similar": {"GET": READ},
+    "inspection-case": {"POST": INTAKE},
+    "inspection-report": {"GET": READ},
+    "inspection-picture": {"GET": READ},
+    "inspection-thumbnail": {"GET": READ},
+    "inspection-heat": {"GET": READ},
+    "inspection-overlay": {"GET": READ},
+    "inspection-region": {"GET": READ},
+    "inspection-evidence": {"GET": READ},
+    "inspector-list": {"GET": READ},
+    "inspector-create": {"GET": CURATE, "POST": CURATE},
+    "inspector-detail": {"GET": READ},
+    "inspector-edit": {"GET": CURATE, "POST": CURATE},
+    "inspector-train": {"POST": CURATE},
+    "inspector-progress": {"GET": READ},
+    "inspector-pictures": {"GET": READ, "POST": CURATE},
+    "inspector-version-activate": {"POST": CURATE},
+    "inspector-version-evaluate": {"POST": CURATE},
+    "inspector-picture-remove": {"POST": CURATE},
+    "inspector-picture-thumbnail": {"GET": READ},
+    "inspector-picture-preview": {"GET": READ},
     "api-docs": {"GET": LOGGED_IN},
 }
 
@@ -113,6 +139,21 @@ API = {
     "api-resolution-detail": {"GET": READ, "PUT": WORK, "PATCH": WORK},
     "api-diagnosis-list": {"GET": READ},
     "api-diagnosis-detail": {"GET": READ},
+    "api-inspect": {"POST": INTAKE},
+    "api-inspection-list": {"GET": READ},
+    "api-inspection-detail": {"GET": READ},
+    "api-inspection-heatmap": {"GET": READ},
+    "api-inspection-overlay": {"GET": READ},
+    "api-inspector-list": {"GET": READ, "POST": CURATE},
+    "api-inspector-detail": {"GET": READ, "PUT": CURATE, "PATCH": CURATE},
+    "api-inspector-pictures": {"GET": READ, "POST": CURATE},
+    "api-inspector-picture": {"DELETE": CURATE},
+    "api-inspector-train": {"POST": CURATE},
+    "api-inspector-evaluate": {"POST": CURATE},
+    "api-inspector-evaluation": {"GET": READ},
+    "api-inspector-versions": {"GET": READ},
+    "api-inspector-activate": {"POST": CURATE},
+    "api-inspector-reload": {"POST": CURATE},
     "api-job-list": {"GET": READ},
     "api-job-detail": {"GET": READ},
 }
@@ -139,12 +180,14 @@ def addresses(patterns=None, namespace: str = "") -> list[Address]:
 
 @pytest.fixture
 def samples():
-    """A row for every parameter of an address, by the beginning of the address's name."""
+    """What every parameter of an address is, or each of them, by the beginning of the address's name."""
     category = factories.category("PIT")
     case = factories.case(labelled=category, part=factories.part(), customer=factories.customer("ACME"))
     action = factories.resolution(case).actions_taken.get().action
     image = case.images.get()
     example = CategoryExample.objects.create(category=category, file=image.file)
+    inspection = made_inspection()
+    inspector = inspection.version.inspector
     return {
         "option-list": "part",
         "image": image.pk,
@@ -159,13 +202,20 @@ def samples():
         "job": Job.objects.create(kind="tests.job").pk,
         "case": case.number,
         "resolution": case.number,
+        "inspection": {"pk": inspection.pk, "number": 1, "place": 0},
+        "inspector-version": inspection.version.pk,
+        "inspector-pictures": {"pk": inspector.pk, "purpose": "test"},
+        "inspector-picture": inspector.pictures.get().pk,
+        "inspector": inspector.pk,
     }
 
 
 def url_of(address: Address, samples) -> str:
     name = address.name.removeprefix("api-")
     kind = next((kind for kind in samples if name.startswith(kind)), None)
-    return reverse(address.name, kwargs=dict.fromkeys(address.parameters, samples.get(kind)))
+    sample = samples.get(kind)
+    values = sample if isinstance(sample, dict) else dict.fromkeys(address.parameters, sample)
+    return reverse(address.name, kwargs={name: values[name] for name in address.parameters})
 
 
 def call(client, verb: str, url: str):
@@ -283,6 +333,12 @@ def test_a_group_lets_through_what_its_members_need(role):
     assert account.has_perm("cases.change_case") is (role in ("Engineer", "Knowledge manager"))
     assert account.has_perm("cases.import_case") is (role == "Knowledge manager")
     assert account.has_perm("vision.add_adaptation") is (role == "Knowledge manager")
+    assert account.has_perm("vision.view_inspection")
+    assert account.has_perm("vision.add_inspection") is (role != "Viewer")
+    for name in ("add_inspector", "add_inspectorpicture", "add_inspectorversion", "change_inspectorversion"):
+        assert account.has_perm(f"vision.{name}") is (role == "Knowledge manager")
+    for name in ("delete_inspector", "delete_inspection", "change_inspection"):
+        assert not account.has_perm(f"vision.{name}")
     assert not account.has_perm("cases.delete_case")
     assert not account.has_perm("auth.change_user")
 
@@ -290,6 +346,7 @@ def test_a_group_lets_through_what_its_members_need(role):
 def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     migration = import_module("vision.migrations.0003_roles")
     adaptation = import_module("vision.migrations.0007_spaces")
+    *_, inspection = import_module("vision.migrations.0009_inspection").Migration.operations
     editor = SimpleNamespace(connection=connection)
     viewer, engineer = Group.objects.get(name="Viewer"), Group.objects.get(name="Engineer")
     added = Permission.objects.get(codename="delete_case")
@@ -298,10 +355,12 @@ def test_the_migration_leaves_what_a_customer_added_and_can_be_undone():
     before = set(viewer.permissions.all())
     migration.add_groups(apps, editor)
     assert set(viewer.permissions.all()) == before
+    inspection.reverse_code(apps, editor)
     adaptation.revoke(apps, editor)
     migration.take_groups(apps, editor)
     assert list(viewer.permissions.all()) == [added]
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Engineer"}
     migration.add_groups(apps, editor)
     adaptation.grant(apps, editor)
+    inspection.code(apps, editor)
     assert set(viewer.permissions.all()) == before

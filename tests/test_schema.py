@@ -46,6 +46,10 @@ def test_the_words_of_the_issue_are_there(schema):
     for path, verb in (
         ("/api/v1/search", "post"),
         ("/api/v1/stats", "get"),
+        ("/api/v1/inspect", "post"),
+        ("/api/v1/inspectors/{id}/train", "post"),
+        ("/api/v1/inspectors/{id}/versions/{number}/activate", "post"),
+        ("/api/v1/inspections/{id}/heatmap", "get"),
         ("/api/v1/cases", "post"),
         ("/api/v1/cases/{number}/transition", "post"),
         ("/api/v1/cases/{number}/diagnose", "post"),
@@ -78,11 +82,16 @@ def test_every_operation_but_the_login_says_that_it_needs_a_token_and_how_it_ref
 
 
 def test_files_are_files(schema):
-    body = schema["paths"]["/api/v1/search"]["post"]["requestBody"]["content"]
-    assert list(body) == ["multipart/form-data"]
-    request = schema["components"]["schemas"]["SearchRequestRequest"]
-    assert request["properties"]["images"]["items"]["format"] == "binary"
-    assert request["required"] == ["images"]
+    for path, name, required in (
+        ("/api/v1/search", "SearchRequestRequest", ["images"]),
+        ("/api/v1/inspect", "InspectRequestRequest", ["images", "inspector"]),
+        ("/api/v1/inspectors/{id}/pictures", "InspectorPicturesRequestRequest", ["images"]),
+    ):
+        body = schema["paths"][path]["post"]["requestBody"]["content"]
+        assert list(body) == ["multipart/form-data"], path
+        request = schema["components"]["schemas"][name]
+        assert request["properties"]["images"]["items"]["format"] == "binary", path
+        assert request["required"] == required, path
 
 
 @pytest.mark.django_db

@@ -1,6 +1,6 @@
 """Addresses of the queue, of triage, of searches and of the library."""
 
-from django.urls import path
+from django.urls import include, path
 
 from vision.views import adaptation, library, picture_search, queue, text_search, triage
 
@@ -16,4 +16,5 @@ urlpatterns = [
     path("library/adapt", adaptation.adaptation_begin, name="library-adapt"),
     path("library/adapt/undo", adaptation.adaptation_take_back, name="library-adapt-undo"),
     path("library/progress", library.library_progress, name="library-progress"),
+    path("", include("vision.inspection_urls")),
 ]

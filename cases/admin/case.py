@@ -11,6 +11,7 @@ from cases.admin.steps import chosen_page, is_answer
 from cases.admin.transfer import TransferMixin
 from cases.models import Case, CaseImage, CaseTransition, Resolution
 from cases.resources import CaseResource
+from cases.services.deletion import cases_delete
 from cases.services.intake import case_add_images, case_create, pictures_check
 from cases.services.workflow import case_transition
 
@@ -191,6 +192,12 @@ class CaseAdmin(TransferMixin, HistoryAdmin):
 
     def has_delete_permission(self, request, obj=None):
         return request.user.is_superuser
+
+    def delete_model(self, request, case):
+        cases_delete([case])
+
+    def delete_queryset(self, request, queryset):
+        cases_delete(queryset)
 
     # Statuses
 

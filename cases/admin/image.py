@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from cases.admin.base import EMPTY, HistoryAdmin, ReadOnlyAdmin, ReadOnlyInline, admin_link, thumbnail
 from cases.admin.steps import chosen_page, is_answer
 from cases.models import CaseImage, FaultCategory, Label
+from cases.services.deletion import images_delete
 from cases.services.labels import images_label
 
 
@@ -59,6 +60,12 @@ class CaseImageAdmin(HistoryAdmin):
 
     def has_add_permission(self, request):
         return False  # pictures come in with their case
+
+    def delete_model(self, request, image):
+        images_delete([image])
+
+    def delete_queryset(self, request, queryset):
+        images_delete(queryset)
 
     def has_label_permission(self, request):
         return request.user.has_perm("cases.add_label")

@@ -1,19 +1,26 @@
 """Long work with progress that survives crashes: a Job row, whose kind is the dotted name of its task."""
 
+import logging
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from cases.models import Job
+from cases.services.moments import long_ago
 from cases.storages import StorageAway
+
+logger = logging.getLogger(__name__)
 
 #: A running job that gave no sign of life for so long has lost its worker.
 SILENCE = timedelta(seconds=30)
+#: Seconds between the signs of life of a job that has nothing else to report.
+SIGN_EVERY = 5
 
 
 def job_create(kind: str, parameters: dict, *, user=None) -> Job:
@@ -30,10 +37,9 @@ def job_enqueue(job: Job) -> None:
 
 def jobs_recover() -> int:
     """Queue again what a crash left behind; returns how many jobs that were."""
-    silent_since = timezone.now() - SILENCE
     lost = Job.objects.filter(
-        Q(state=Job.State.RUNNING, heartbeat_at__lt=silent_since)
-        | Q(state=Job.State.QUEUED, created_at__lt=silent_since)
+        Q(long_ago("heartbeat_at", SILENCE), state=Job.State.RUNNING)
+        | Q(long_ago("created_at", SILENCE), state=Job.State.QUEUED)
     )
     for job in lost:
         job_enqueue(job)
@@ -67,8 +73,30 @@ class JobProgress:
         """Set the number of steps done so far."""
         self._update(progress=progress, **({"message": message[:300]} if message else {}))
 
+    @contextmanager
+    def alive(self):
+        """Give signs of life around work that reports nothing for long; they end with the process."""
+        over = threading.Event()
+
+        def give_signs():
+            while not over.wait(SIGN_EVERY):
+                try:
+                    self._update()
+                except Error as error:
+                    logger.warning("%s gave no sign of life: %s", self.job, error)
+                    connection.close()
+            connection.close()
+
+        thread = threading.Thread(target=give_signs, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def _update(self, **values):
-        if self.tell:
+        if self.tell and "progress" in values:
             self.tell(values["progress"], self.total, values.get("message", ""))
         Job.objects.filter(pk=self.job.pk).update(heartbeat_at=timezone.now(), **values)
 
@@ -85,7 +113,7 @@ def job_run(job_id: int, tell: Tell | None = None):
     now = timezone.now()
     claimed = (
         Job.objects.filter(pk=job_id)
-        .filter(Q(state=Job.State.QUEUED) | Q(state=Job.State.RUNNING, heartbeat_at__lt=now - SILENCE))
+        .filter(Q(state=Job.State.QUEUED) | Q(long_ago("heartbeat_at", SILENCE), state=Job.State.RUNNING))
         .update(state=Job.State.RUNNING, started_at=now, heartbeat_at=now, error="")
     )
     if not claimed:

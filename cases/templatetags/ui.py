@@ -44,6 +44,10 @@ _BADGES = {
     "retired": ("dash", ""),
     "confident": ("check", "ok"),
     "ambiguous": ("half", "warn"),
+    "pass": ("check", "ok"),
+    "fail": ("cross", "bad"),
+    "undecided": ("half", "warn"),
+    "ready": ("circle", "info"),
 }
 
 

@@ -89,11 +89,14 @@ if (toggle) {
 }
 
 onKeys({
-  "?": () => document.getElementById("keyboard-help")?.showModal(),
+  "?": () => {
+    if (document.querySelector("[data-console]")) return false;
+    document.getElementById("keyboard-help")?.showModal();
+  },
   n: () => {
     const link = document.querySelector(".mainnav [data-new-case]");
-    // On the triage page, n is a verdict.
-    if (!link || document.querySelector("[data-triage]")) return false;
+    // On the triage page, n is a verdict; on the console, it may be the first letter of a scanned code.
+    if (!link || document.querySelector("[data-triage], [data-console]")) return false;
     link.click();
   },
 });

@@ -24,12 +24,15 @@ PAGES = {
     "library": "/library",
     "words": "/search",
     "search": "/search/pictures",
+    "console": "/inspection",
+    "inspections": "/inspection/history",
+    "inspectors": "/inspectors",
     "not found": "/cases/NONE",
 }
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def _violations(page) -> list[str]:
+def violations(page) -> list[str]:
     found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
     return [f"{one['id']}: {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found]
 
@@ -39,14 +42,14 @@ def _violations(page) -> list[str]:
 def test_pages_are_accessible_and_fit(open_page, size, theme):
     page = open_page(*size, theme=theme, login=False)
     page.goto("/accounts/login/")
-    problems = {"login": _violations(page)}
+    problems = {"login": violations(page)}
     page = open_page(*size, theme=theme)
     page.goto("/?view=closed")
     number = page.locator("[data-row-link]").first.inner_text()
     for name, path in PAGES.items():
         page.goto(path.format(number=number))
         page.wait_for_load_state("networkidle")
-        problems[name] = _violations(page)
+        problems[name] = violations(page)
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > size[0]:
             problems[name].append(f"scrolls sideways: {width} px")
@@ -59,7 +62,7 @@ def test_open_dialogs_are_accessible(open_page):
     page = open_page()
     page.keyboard.press("?")
     expect(page.locator("#keyboard-help")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
 
 
 def test_the_queue_works_by_keyboard(open_page):

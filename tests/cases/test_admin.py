@@ -356,6 +356,16 @@ def test_only_superusers_delete_cases(client, manager):
 # Pictures
 
 
+def test_superusers_delete_several_cases_and_single_pictures(client):
+    client.force_login(make.user("superuser", is_staff=True))
+    first, second, third = make.case(), make.case(), make.case(pictures=2)
+    run(client, "delete_selected", [first, second], post="yes")
+    assert list(Case.objects.all()) == [third]
+    for image in third.images.all():
+        client.post(url(image, "delete", image.pk), {"post": "yes"})
+    assert not CaseImage.objects.exists()
+
+
 def test_pictures_are_labelled_in_bulk(client, manager):
     category = make.category("SURF")
     images = list(make.case(pictures=3).images.all())

@@ -86,3 +86,19 @@ def test_a_job_that_works_is_left_alone(job, django_capture_on_commit_callbacks)
     with django_capture_on_commit_callbacks(execute=True):
         assert jobs_recover() == 0
     assert recorder.called == []
+
+
+def test_a_clock_set_back_does_not_keep_a_lost_job_from_coming_back(job, django_capture_on_commit_callbacks):
+    recorder.called.clear()
+    waiting = Job.objects.create(kind=job.kind)
+    ahead = timezone.now() + dt.timedelta(days=1)
+    Job.objects.filter(pk=job.pk).update(state="running", heartbeat_at=ahead)
+    Job.objects.filter(pk=waiting.pk).update(created_at=ahead)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert jobs_recover() == 2
+    assert sorted(recorder.called) == [job.pk, waiting.pk]
+    with job_run(job.pk) as progress:
+        assert progress is not None
+    # Two machines need not agree to the second.
+    Job.objects.update(state="running", heartbeat_at=timezone.now() + SILENCE)
+    assert jobs_recover() == 0

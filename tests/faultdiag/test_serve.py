@@ -29,7 +29,7 @@ class Server:
             k: v for k, v in os.environ.items() if k not in {*variables(), "DJANGO_SETTINGS_MODULE"}
         }
         environment |= {"FAULTDIAG_DATA": str(data), "FAULTDIAG_PORT": str(port), "PYTHONUNBUFFERED": "1"}
-        self.url = f"http://127.0.0.1:{port}"
+        self.data, self.url = data, f"http://127.0.0.1:{port}"
         self.lines = []
         self._queue = queue.Queue()
         self.process = subprocess.Popen(

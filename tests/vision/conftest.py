@@ -42,3 +42,18 @@ def clip_data():
             {name: value.half() for name, value in state.items()}, weights / "clip_vit_b_32.safetensors"
         )
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def trained(django_db_setup, django_db_blocker, tmp_path_factory):
+    """A training that tests share, as it takes seconds; `restore` brings its inspector back."""
+    from tests.vision.inspected import trained_once
+
+    with django_db_blocker.unblock():
+        return trained_once(tmp_path_factory.mktemp("trained") / "version")
+
+
+@pytest.fixture
+def inspector(trained, db):
+    """An inspector of plates whose first version serves."""
+    return trained.restore()

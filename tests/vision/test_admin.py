@@ -8,11 +8,22 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests import factories as make
-from vision.models import Decision, Diagnosis, EmbeddingSpace, LibraryChange
+from tests.vision.inspection_rows import made_evaluation, made_inspection, made_version
+from vision.models import (
+    Decision,
+    Diagnosis,
+    EmbeddingSpace,
+    Evaluation,
+    Inspection,
+    Inspector,
+    InspectorVersion,
+    LibraryChange,
+)
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [model for model in admin.site._registry if model._meta.app_label == "vision"]
+ALL = [model for model in admin.site._registry if model._meta.app_label == "vision"]
+MODELS = [model for model in ALL if model is not Inspector]
 
 
 def suggestion(space):
@@ -25,6 +36,9 @@ def suggestion(space):
     Decision.objects.create(case=case, diagnosis=diagnosis, verdict="fault", category=category, agrees=True)
     image = case.images.get()
     LibraryChange.objects.create(space=space, image_id=image.pk, operation="add", made_at=timezone.now())
+    version = made_version(state="ready")
+    made_inspection(version)
+    made_evaluation(version)
 
 
 @pytest.fixture
@@ -37,7 +51,8 @@ def url(model, page, *args):
 
 
 def test_all_that_people_read_is_there():
-    assert {EmbeddingSpace, Diagnosis, Decision, LibraryChange} == set(MODELS)
+    inspection = {Inspector, InspectorVersion, Evaluation, Inspection}
+    assert {EmbeddingSpace, Diagnosis, Decision, LibraryChange} | inspection == set(ALL)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
@@ -56,7 +71,24 @@ def test_permissions_hold(client, space):
     suggestion(space)
     client.force_login(make.user("Knowledge manager", is_staff=True))
     seen = {model.__name__: client.get(url(model, "changelist")).status_code for model in MODELS}
-    assert seen == {"EmbeddingSpace": 200, "Diagnosis": 200, "Decision": 200, "LibraryChange": 403}
+    assert seen.pop("LibraryChange") == 403
+    assert set(seen.values()) == {200}
+
+
+def test_knowledge_managers_edit_inspectors(client):
+    version = made_version("Cover")
+    client.force_login(make.user("Knowledge manager", "kim", is_staff=True))
+    fields = {"backbone": "faultnet", "rule": "deviations", "alpha": "0.02", "hold_out": "parts"}
+    assert client.post(url(Inspector, "add"), {"name": "Plate", **fields}).status_code == 302
+    assert Inspector.objects.get(name="Plate").created_by.username == "kim"
+    page = url(Inspector, "change", version.inspector_id)
+    assert client.get(page).status_code == 200
+    assert client.post(page, {"name": "Lid", **fields}).status_code == 302
+    assert Inspector.objects.get(pk=version.inspector_id).name == "Lid"
+    assert (
+        b"less than or equal to 0.5" in client.post(page, {"name": "Lid", **fields, "alpha": "0.9"}).content
+    )
+    assert client.post(url(Inspector, "delete", version.inspector_id), {"post": "yes"}).status_code == 403
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)

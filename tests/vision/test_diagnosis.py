@@ -79,7 +79,10 @@ def test_an_unreadable_original_is_set_aside_and_holds_up_nothing(scratch):
     assert not images_pending(space_current()).exists()
 
 
-def test_an_original_that_is_back_is_embedded_and_no_longer_set_aside(scratch):
+@pytest.mark.parametrize(
+    "ago", [dt.timedelta(hours=2), dt.timedelta(days=-1)], ids=["later", "clock set back"]
+)
+def test_an_original_that_is_back_is_embedded_and_no_longer_set_aside(scratch, ago):
     image = known_case(scratch, "scratch", 1).images.get()
     path = Path(image.file.original.path)
     path.rename(path.with_suffix(".away"))
@@ -88,7 +91,7 @@ def test_an_original_that_is_back_is_embedded_and_no_longer_set_aside(scratch):
     path.with_suffix(".away").rename(path)
     failures_forget()
     assert not images_pending(space_current()).exists(), "it was tried a moment ago"
-    EmbeddingFailure.objects.update(created_at=timezone.now() - dt.timedelta(hours=2))
+    EmbeddingFailure.objects.update(created_at=timezone.now() - ago)
     failures_forget()
     pending_embed()
     assert Embedding.objects.get().image == image

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
+from django.utils import timezone
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.services.labels import images_label
@@ -22,6 +23,7 @@ from vision.services.milvus import milvus_current
 from vision.services.snapshots import (
     BUILD_KIND,
     SnapshotBusy,
+    SnapshotUnwritten,
     snapshot_keep,
     snapshot_open,
     snapshot_write_current,
@@ -199,6 +201,14 @@ def test_a_clock_set_back_changes_nothing(space, category, images):
     assert agree(space).snapshot.folder == newest
 
 
+def test_a_clock_set_back_keeps_no_snapshot_from_being_tried_again(space, images, settings):
+    settings.SNAPSHOT_CHANGES = 6
+    job = Job.objects.create(kind=BUILD_KIND, state=Job.State.FAILED, finished_at=timezone.now())
+    assert snapshot_keep(space) is None
+    Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() + timedelta(days=1))
+    assert snapshot_keep(space) is not None
+
+
 def test_two_builders_at_once_write_one(space, images):
     snapshots_folder(space).mkdir(parents=True)
     with snapshots._only_builder(snapshots_folder(space)):
@@ -216,7 +226,7 @@ def test_a_full_disk_leaves_the_old_snapshot(space, category, images):
         if step == "seal":
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SnapshotUnwritten, match=r"No space left on device\. The disk has .* Make room there"):
         snapshot_write_current(space, full)
     assert generations(snapshots_folder(space)) == [first]
     assert not list(snapshots_folder(space).glob(".unfinished-*"))

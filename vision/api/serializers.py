@@ -289,11 +289,38 @@ class CountSerializer(serializers.Serializer):
     count = serializers.IntegerField()
 
 
+class IndexFiguresSerializer(serializers.Serializer):
+    """The snapshot that is searched, and what came since."""
+
+    engine = serializers.CharField(source="snapshot.engine", help_text="exact, approximate or milvus.")
+    reason = serializers.CharField(source="snapshot.reason", help_text="Why this engine, as a sentence.")
+    count = serializers.IntegerField(source="snapshot.count", help_text="Pictures in the snapshot.")
+    generation = serializers.CharField(help_text="Number of the snapshot.")
+    watermark = serializers.IntegerField(
+        source="snapshot.watermark", help_text="Number of the last change that is in the snapshot."
+    )
+    changes = serializers.IntegerField(help_text="Changes since the snapshot; these are searched exactly.")
+    recall = serializers.FloatField(
+        allow_null=True,
+        help_text="Share of the true ten nearest that is found: by the searches that were repeated exactly, "
+        "or as measured when the snapshot was written. null for the engine exact.",
+    )
+    audited = serializers.IntegerField(
+        source="audit.searches", help_text="Searches that were repeated exactly."
+    )
+    milvus_problem = serializers.CharField(
+        help_text="Why Milvus names no candidates, as a sentence; else empty."
+    )
+
+
 class LibraryFiguresSerializer(serializers.Serializer):
     space = serializers.CharField(allow_null=True, help_text="Backbone, weights and preprocessing in use.")
     size = serializers.IntegerField(help_text="Pictures that a search looks through.")
     watermark = serializers.IntegerField(help_text="Number of the last change.")
     waiting = serializers.IntegerField(help_text="Pictures without a vector yet.")
+    index = IndexFiguresSerializer(
+        allow_null=True, help_text="null as long as there is no snapshot: every picture is compared."
+    )
 
 
 class DecisionFiguresSerializer(serializers.Serializer):

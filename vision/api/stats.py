@@ -8,6 +8,7 @@ from rest_framework.views import APIView
 from cases.models import Case, CaseImage, FaultCategory
 from vision.api.serializers import StatsSerializer
 from vision.models import Decision, Embedding, EmbeddingSpace, LibraryChange
+from vision.selectors import index_state
 from vision.services.embedding import images_pending
 
 
@@ -45,13 +46,14 @@ def _library() -> dict:
     space = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.ACTIVE).first()
     if space is None:
         waiting = CaseImage.objects.diagnostic().count()
-        return {"space": None, "size": 0, "watermark": 0, "waiting": waiting}
+        return {"space": None, "size": 0, "watermark": 0, "waiting": waiting, "index": None}
     members = Embedding.objects.filter(space=space, image__in=CaseImage.objects.diagnostic().labelled())
     return {
         "space": space.slug,
         "size": members.count(),
         "watermark": LibraryChange.objects.filter(space=space).aggregate(last=Max("id"))["last"] or 0,
         "waiting": images_pending(space).count(),
+        "index": index_state(space),
     }
 
 

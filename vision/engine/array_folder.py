@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vision.engine.checkpoints import sha256_of
-from vision.engine.snapshots import sync
+from vision.engine.snapshot_files import array_write, sync
 
 MANIFEST = "manifest.json"
 
@@ -36,7 +36,7 @@ def folder_write(folder: Path, kind: str, format: int, about: dict, arrays: dict
         files = {}
         for name, array in arrays.items():
             path = fresh / f"{name}.npy"
-            np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+            array_write(path, np.ascontiguousarray(array))
             sync(path)
             files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         content = {"kind": kind, "format": format, "about": about, "files": files}

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from vision.engine.snapshots import sync
+from vision.engine.snapshot_files import sync
 
 
 def generations(parent: Path) -> list[Path]:

@@ -5,17 +5,19 @@ A snapshot is a folder:
     ids.npy        int64 (n,), ascending
     checks.npy     uint32 (n,), CRC-32 of each stored vector
     vectors.faiss  the vectors, float16, as a flat FAISS index: what every answer is computed from
-    cells.faiss    only of the engine "approximate": an inverted file with 8-bit codes that names candidates
+    cells.faiss    only of the engine "approximate": an inverted file with short codes that names candidates
                    (the engine "milvus" has a collection on a server for that, which the manifest names)
     manifest.json  counts, checksums, the space, the watermark, and how the engine was set
 
-The files are memory-mapped: opening costs milliseconds, and processes share the pages. A vector is compared
-with its CRC whenever it enters an answer, so damage on the disk is found before it is told.
+The files are memory-mapped: opening costs milliseconds, and processes share the pages. Only the few vectors
+that candidates are compared by are read instead, as a page that is mapped brings its neighbours along.
+A vector is compared with its CRC whenever it enters an answer, so damage is found before it is told.
 """
 
 import hashlib
 import json
 import os
+import weakref
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -27,6 +29,7 @@ from vision.engine.candidates import (
     RECALL_AIMED,
     Engine,
     candidates_count,
+    cells_named,
     cells_write,
     collection_write,
     engine_choose,
@@ -34,8 +37,9 @@ from vision.engine.candidates import (
 )
 from vision.engine.index import NO_ID, Metric, as_ids, as_rows, faiss_loaded
 from vision.engine.milvus import MOST_CANDIDATES, Collection, MilvusAway, MilvusServer
+from vision.engine.snapshot_files import array_write, index_write, sync
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 #: Snapshots up to this size are hashed whole when they are opened; of larger ones `verify` does it.
 _HASHED_WHEN_OPENED = 64 * 2**20
@@ -132,9 +136,9 @@ def snapshot_write(
     if engine is not None and engine != chosen:
         chosen, reason = engine, "The setting asks for it."
     progress("write", 0, 1)
-    np.save(folder / "ids.npy", all_ids)
-    np.save(folder / "checks.npy", all_checks)
-    faiss.write_index(flat, str(folder / "vectors.faiss"))
+    array_write(folder / "ids.npy", all_ids)
+    array_write(folder / "checks.npy", all_checks)
+    index_write(folder / "vectors.faiss", flat)
     parameters = {}
     if chosen == "milvus" and len(all_ids):
         try:
@@ -172,15 +176,15 @@ class Snapshot:
         vectors = folder / "vectors.faiss"
         self._flat = faiss.read_index(str(vectors), faiss.IO_FLAG_MMAP_IFC)
         # The codes are the end of the file, row by row.
-        offset = vectors.stat().st_size - 2 * len(self.ids) * self.dimension
-        shape = (len(self.ids), self.dimension)
-        self._rows = (
-            np.memmap(vectors, "<f2", "r", offset, shape) if len(self.ids) else np.empty(shape, "<f2")
-        )
+        self._row_bytes = 2 * self.dimension
+        self._rows_start = vectors.stat().st_size - self._row_bytes * len(self.ids)
+        self._file = os.open(vectors, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        self._probes = int(manifest.parameters.get("probes", 0))
+        self._depth = int(manifest.parameters.get("depth", 1))
         self._cells = None
         if "cells.faiss" in manifest.files:
             self._cells = faiss.read_index(str(folder / "cells.faiss"), faiss.IO_FLAG_MMAP_IFC)
-            self._cells.nprobe = int(manifest.parameters["probes"])
         self._collection = None
         if milvus is not None and "collection" in manifest.parameters:
             self._collection = Collection(
@@ -237,14 +241,25 @@ class Snapshot:
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Stored vectors of these rows, float32. Raises SnapshotError when one is not what was written."""
-        stored = self._rows[positions]
-        for position, row in zip(positions.tolist(), stored, strict=True):
-            if zlib.crc32(row) != self._checks[position]:
+        try:
+            stored = self._stored(positions)
+        except OSError as error:
+            raise SnapshotError(f"{self.folder}/vectors.faiss can't be read ({error}).") from error
+        checks = self._checks[positions].tolist()
+        for position, check, row in zip(positions.tolist(), checks, stored, strict=True):
+            if zlib.crc32(row) != check:
                 raise SnapshotError(
                     f"{self.folder}/vectors.faiss is damaged: the vector of image {self.ids[position]} "
                     "is not what was written."
                 )
-        return stored.astype(np.float32)
+        return np.frombuffer(b"".join(stored), "<f2").reshape(-1, self.dimension).astype(np.float32)
+
+    def _stored(self, positions: np.ndarray) -> list[bytes]:
+        places = (self._rows_start + self._row_bytes * positions).tolist()
+        # What is not in memory yet is fetched from the disk all at once, rather than row by row.
+        for place in places:
+            os.posix_fadvise(self._file, place, self._row_bytes, os.POSIX_FADV_WILLNEED)
+        return [os.pread(self._file, self._row_bytes, place) for place in places]
 
     def search(
         self,
@@ -278,7 +293,8 @@ class Snapshot:
         if few is not None:
             found = np.broadcast_to(few, (len(queries), len(few)))
         else:
-            found = self._named(queries, depth, min(candidates_count(top_k), reachable), selected, exactly)
+            candidates = min(candidates_count(top_k, self._depth), reachable)
+            found = self._named(queries, depth, candidates, selected, exactly)
         for row, (query, positions) in enumerate(zip(queries, found, strict=True)):
             scores[row, :depth], ids[row, :depth] = self._nearest(query, positions[positions >= 0], depth)
         return scores, ids
@@ -296,8 +312,7 @@ class Snapshot:
             selector = faiss.IDSelectorBitmap(bits)
         if self._cells is not None and not exactly:
             # A cell may hold nothing that is allowed: then more of them are looked into.
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self._cells.nprobe)
-            found = self._cells.search(queries, candidates, params=parameters)[1]
+            found = cells_named(self._cells, queries, candidates, self._probes, selector)
             if ((found >= 0).sum(1) >= depth).all():
                 return found
         parameters = faiss.SearchParameters(sel=selector) if selector is not None else None
@@ -345,12 +360,3 @@ def _sha256(path: Path) -> str:
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file or folder reach the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

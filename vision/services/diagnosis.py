@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from cases.models import Case, FaultCategory, Label
 from cases.services.labels import images_label
+from cases.services.moments import long_ago
 from cases.services.stopwatch import Stopwatch
 from cases.services.workflow import case_transition
 from vision.models import Decision, Diagnosis, Embedding
@@ -40,7 +41,7 @@ def case_process_enqueue(case: Case) -> None:
 
 def waiting_cases_enqueue(patience: timedelta = timedelta(0)) -> None:
     """Queue new cases that nobody has diagnosed, if they are older than `patience`."""
-    for case in cases_without_diagnosis().filter(created_at__lte=timezone.now() - patience)[:100]:
+    for case in cases_without_diagnosis().filter(long_ago("created_at", patience))[:100]:
         case_process_enqueue(case)
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from PIL import Image
 
 from cases.models import CaseImage
+from cases.services.moments import long_ago
 from vision.engine.adaptation import Adaptation
 from vision.engine.arrays import arrays_unpack
 from vision.engine.backbones import WeightsError
@@ -246,7 +247,7 @@ def images_pending(space: EmbeddingSpace):
 
 def failures_forget() -> None:
     """Have originals that could not be read tried again: the disk may have been away, and not the picture."""
-    EmbeddingFailure.objects.filter(created_at__lt=timezone.now() - _RETRY_AFTER).delete()
+    EmbeddingFailure.objects.filter(long_ago("created_at", _RETRY_AFTER)).delete()
 
 
 def pending_embed() -> bool:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
 from PIL import Image
 
-from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, Part, Site
+from cases.models import ActionTaken, Case, CaseImage, Customer, FaultCategory, ImageFile, Part, Site
 from cases.services.intake import Picture, pictures_check
 from cases.services.stopwatch import Stopwatch
 from vision.engine.images import ImageError, load_image
@@ -104,18 +104,33 @@ def region_search(
     Raises ValidationError (keys "images", "region") when the original can't be read or the region has too
     few pixels.
     """
+    return file_search(
+        image.file, region, name=str(image), top_k=top_k, filters=filters, exclude_case=image.case
+    )
+
+
+def file_search(
+    file: ImageFile,
+    region: Region = WHOLE,
+    *,
+    name: str,
+    top_k: int = 10,
+    filters: SearchFilters | None = None,
+    exclude_case: Case | None = None,
+) -> SearchResult:
+    """The same for a stored original, whatever it belongs to; refusals call it `name`."""
     watch = Stopwatch()
-    _region_check(region, [(image.file.width, image.file.height)])
+    _region_check(region, [(file.width, file.height)])
     library = library_current()
     try:
-        with image.file.original.open("rb") as original:
+        with file.original.open("rb") as original:
             decoded = _load_region(original.read(), region, library)
     except FileNotFoundError as error:
-        raise ValidationError({"images": f"The original of {image} is missing: upload it again."}) from error
+        raise ValidationError({"images": f"The original of {name} is missing: upload it again."}) from error
     except ImageError as error:
-        raise ValidationError({"images": f"The original of {image} can't be read: {error}"}) from error
+        raise ValidationError({"images": f"The original of {name} can't be read: {error}"}) from error
     watch.lap("load")
-    return _seen_search([decoded], library, watch, top_k=top_k, filters=filters, exclude_case=image.case)
+    return _seen_search([decoded], library, watch, top_k=top_k, filters=filters, exclude_case=exclude_case)
 
 
 def _region_check(region: Region, sizes: Sequence[tuple[int, int]]) -> None:

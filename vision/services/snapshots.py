@@ -1,5 +1,6 @@
 """Snapshots of the library on this machine's disk: built by a worker, opened by every process."""
 
+import errno
 import fcntl
 import logging
 import shutil
@@ -13,10 +14,10 @@ from tempfile import mkdtemp
 import numpy as np
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from cases.models import CaseImage, Job
 from cases.services.jobs import JobProgress, job_create
+from cases.services.moments import is_recent, long_ago
 from vision.engine.candidates import RECALL_AIMED
 from vision.engine.snapshot_generations import (
     generation_next,
@@ -38,10 +39,17 @@ _KEPT = 2
 #: Rows that travel from the database at a time.
 CHUNK = 5_000
 _RETRY_AFTER = timedelta(hours=1)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: What a snapshot takes on the disk: id, checksum and place in a cell; each number as float16 and as a code.
+_BYTES_A_ROW, _BYTES_A_NUMBER = 20, 3
 
 
 class SnapshotBusy(Exception):
     """Another process builds a snapshot of this space."""
+
+
+class SnapshotUnwritten(Exception):
+    """The disk took no snapshot, or not all of it; the text says why, and what to do."""
 
 
 def library_members(space: EmbeddingSpace) -> QuerySet:
@@ -130,42 +138,66 @@ def snapshot_write_current(
 ) -> Path:
     """Write a snapshot of the library as the database has it, and make it the newest.
 
-    Raises SnapshotBusy when another process does so, OSError when the disk is full; then nothing has changed.
+    Raises SnapshotBusy when another process does so, SnapshotUnwritten when the disk is full; then nothing
+    has changed.
     """
     parent = snapshots_folder(space)
-    parent.mkdir(parents=True, exist_ok=True)
-    with _only_builder(parent):
-        for leftover in parent.glob(".unfinished-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        collections_clear(parent, space.slug)
-        # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
-        last = LibraryChange.objects.filter(space=space).last()
-        members = library_members(space)
-        unfinished = Path(mkdtemp(prefix=".unfinished-", dir=parent))
-        try:
-            unfinished.chmod(0o755)
-            manifest = snapshot_write(
-                unfinished,
-                space=space.slug,
-                dimension=space.dimension,
-                metric=settings.METRIC,
-                count=members.count(),
-                watermark=last.pk if last else 0,
-                mark=change_mark(last),
-                chunks=members_chunks(members, space.dimension),
-                engine=None if settings.INDEX == "auto" else settings.INDEX,
-                collection=collection_plan(parent, space.slug, generation_next(parent)),
-                recall_aimed=recall_aimed,
-                progress=progress,
-            )
-            folder = snapshot_publish(parent, unfinished)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        if settings.INDEX == "milvus" and manifest.engine != "milvus":
-            logger.warning("Snapshot %s: %s", folder.name, manifest.reason)
-        snapshots_prune(parent, _KEPT)
-        collections_clear(parent, space.slug)
-        return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with _only_builder(parent):
+            return _write(space, parent, progress, recall_aimed)
+    except OSError as error:
+        raise SnapshotUnwritten(_unwritten(space, parent, error)) from error
+
+
+def _unwritten(space: EmbeddingSpace, parent: Path, error: OSError) -> str:
+    needed = library_members(space).count() * (_BYTES_A_ROW + _BYTES_A_NUMBER * space.dimension)
+    free = shutil.disk_usage(parent if parent.exists() else settings.FAULTDIAG_DATA).free
+    what_to_do = "Make room there" if error.errno in _NO_ROOM else "See to that"
+    return (
+        f"No snapshot was written into {parent}, and the library is served as before: "
+        f"{error.strerror or error}. The disk has {_megabytes(free)} left; a snapshot takes about "
+        f"{_megabytes(needed)}. {what_to_do}; a worker tries again in an hour, and at once does: "
+        "manage.py library rebuild"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _write(space, parent, progress, recall_aimed) -> Path:
+    for leftover in parent.glob(".unfinished-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    collections_clear(parent, space.slug)
+    # The watermark is read first: what is committed meanwhile comes twice, which is harmless.
+    last = LibraryChange.objects.filter(space=space).last()
+    members = library_members(space)
+    unfinished = Path(mkdtemp(prefix=".unfinished-", dir=parent))
+    try:
+        unfinished.chmod(0o755)
+        manifest = snapshot_write(
+            unfinished,
+            space=space.slug,
+            dimension=space.dimension,
+            metric=settings.METRIC,
+            count=members.count(),
+            watermark=last.pk if last else 0,
+            mark=change_mark(last),
+            chunks=members_chunks(members, space.dimension),
+            engine=None if settings.INDEX == "auto" else settings.INDEX,
+            collection=collection_plan(parent, space.slug, generation_next(parent)),
+            recall_aimed=recall_aimed,
+            progress=progress,
+        )
+        folder = snapshot_publish(parent, unfinished)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if settings.INDEX == "milvus" and manifest.engine != "milvus":
+        logger.warning("Snapshot %s: %s", folder.name, manifest.reason)
+    snapshots_prune(parent, _KEPT)
+    collections_clear(parent, space.slug)
+    return folder
 
 
 @contextmanager
@@ -194,7 +226,9 @@ def snapshot_build(progress: JobProgress) -> None:
 
     try:
         aimed = progress.job.parameters.get("recall_aimed", RECALL_AIMED)
-        folder = snapshot_write_current(space, tell, recall_aimed=aimed)
+        # FAISS trains cells for minutes without a word.
+        with progress.alive():
+            folder = snapshot_write_current(space, tell, recall_aimed=aimed)
     except SnapshotBusy as busy:
         progress.result = {"skipped": str(busy)}
         return
@@ -224,7 +258,8 @@ def snapshot_improve(manifest: Manifest) -> Job | None:
 
 
 def _built_lately() -> bool:
-    return Job.objects.filter(kind=BUILD_KIND, finished_at__gt=timezone.now() - _RETRY_AFTER).exists()
+    over = Job.objects.filter(kind=BUILD_KIND, finished_at__isnull=False)
+    return over.exclude(long_ago("finished_at", _RETRY_AFTER)).exists()
 
 
 def _build_start(parameters: dict) -> Job | None:
@@ -232,6 +267,6 @@ def _build_start(parameters: dict) -> Job | None:
     last = Job.objects.filter(kind=BUILD_KIND).first()
     if last and not last.is_over:
         return None
-    if last and last.state == Job.State.FAILED and last.finished_at > timezone.now() - _RETRY_AFTER:
+    if last and last.state == Job.State.FAILED and is_recent(last.finished_at, _RETRY_AFTER):
         return None
     return job_create(BUILD_KIND, parameters)

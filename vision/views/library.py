@@ -7,11 +7,10 @@ from django.views.decorators.http import require_safe
 
 from cases.models import CaseImage, FaultCategory, Job
 from cases.views.access import needs
-from vision.models import ClassifierVersion, Embedding, EmbeddingFailure, EmbeddingSpace, LibraryChange
+from vision.models import ClassifierVersion, Embedding, EmbeddingFailure, EmbeddingSpace
+from vision.selectors import index_state
 from vision.services.adaptation import adaptation_state
-from vision.services.milvus import milvus_check
-from vision.services.recall_audit import audit_state
-from vision.services.snapshots import snapshot_newest, snapshots_quarantined
+from vision.services.snapshots import snapshots_quarantined
 from vision.services.spaces import settings_note
 
 JOBS_SHOWN = 10
@@ -57,23 +56,8 @@ def _figures():
         "largest": max((category.images for category in categories), default=0),
         "few": settings.CONFIDENT_CASES,
         **_classifiers(space),
-        **_index(space),
-    }
-
-
-def _index(space):
-    """The snapshot that serves, what came since, and how much of the nearest it finds."""
-    newest = space and snapshot_newest(space)
-    if not newest:
-        return {"snapshot": None}
-    folder, manifest = newest
-    return {
-        "snapshot": manifest,
-        "generation": folder.name,
-        "changes": LibraryChange.objects.filter(space=space, pk__gt=manifest.watermark).count(),
-        "audit": audit_state(space, folder.name),
-        "milvus_problem": milvus_check(manifest),
-        "quarantined": [put_aside.name for put_aside in snapshots_quarantined(space)],
+        "index": space and index_state(space),
+        "quarantined": [folder.name for folder in snapshots_quarantined(space)] if space else [],
     }
 
 

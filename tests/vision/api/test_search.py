@@ -309,5 +309,5 @@ def test_decisions_that_don_t_fit_leave_nothing(engineer, scratch):
 
 def test_figures_of_an_empty_system(client):
     figures = client.get("/api/v1/stats").data
-    assert figures["library"] == {"space": None, "size": 0, "watermark": 0, "waiting": 0}
+    assert figures["library"] == {"space": None, "size": 0, "watermark": 0, "waiting": 0, "index": None}
     assert figures["decisions"] == {"count": 0, "agreed": 0, "agreement_rate": None}

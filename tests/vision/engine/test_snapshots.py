@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +194,45 @@ def test_a_flipped_bit_in_a_large_snapshot_is_found_before_it_is_told(tmp_path, 
         snapshot.search(vectors, 5)
     with pytest.raises(SnapshotError, match="sha256"):
         snapshot.verify()
+
+
+def test_a_file_that_is_cut_off_while_it_is_searched_is_found(tmp_path):
+    vectors = clustered(1000)
+    snapshot = written(tmp_path / "one", np.arange(1000), vectors, engine="approximate")
+    os.truncate(tmp_path / "one" / "vectors.faiss", 1000)
+    with pytest.raises(SnapshotError, match="not what was written"):
+        snapshot.search(vectors, 5)
+
+
+def mapped_bytes(path) -> int:
+    """Bytes of a file that lie in this process's memory because it has mapped the file and touched them."""
+    mapped, counts = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            counts = line.endswith(str(path))
+        elif counts and line.startswith("Rss:"):
+            mapped += 1024 * int(line.split()[1])
+    return mapped
+
+
+def test_an_approximate_search_does_not_fill_the_memory_with_vectors(tmp_path):
+    count = 60_000
+    snapshot = written(tmp_path / "one", np.arange(count), clustered(count), engine="approximate")
+    for query in clustered(200, seed=1):
+        snapshot.search(query, 10)
+    file = tmp_path / "one" / "vectors.faiss"
+    assert mapped_bytes(file) < 0.2 * file.stat().st_size
+    snapshot.search(query, 10, exactly=True)
+    assert mapped_bytes(file) > 0.8 * file.stat().st_size  # so the figure says something
+
+
+def test_codes_that_name_too_few_get_more_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("vision.engine.candidates._DEPTHS", (1,))
+    # Without clusters the next hundred are hardly farther than the nearest ten.
+    vectors = np.random.default_rng(0).normal(size=(20_000, DIMENSION)).astype(np.float32)
+    snapshot = written(tmp_path / "one", np.arange(20_000), vectors, engine="approximate")
+    assert snapshot.manifest.parameters["bits"] > 1
+    assert snapshot.manifest.parameters["recall"] >= 0.99
 
 
 def test_files_swapped_with_those_of_another_snapshot_are_refused(tmp_path):

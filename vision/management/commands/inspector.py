@@ -1,6 +1,7 @@
 """manage.py inspector: train inspectors on good parts, evaluate them, and inspect pictures."""
 
 import json
+import re
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
@@ -100,9 +101,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{folder} has no pictures in train/good: that is where good parts are looked for."
             )
-        wanted = {
-            key: options[key] for key in ("backbone", "rule", "alpha", "hold_out") if options[key] is not None
-        }
+        wanted = {key: options[key] for key in _WANTED if options[key] is not None}
         inspector = inspector_find(name)
         inspector = inspector_change(inspector, **wanted) if inspector else inspector_create(name, **wanted)
         self._add(inspector, found)
@@ -163,14 +162,14 @@ class Command(BaseCommand):
         return _about(version) | {"counts": counted, "inspections": results}
 
     def _add(self, inspector: Inspector, found) -> None:
-        known = set(inspector.pictures.values_list("name", flat=True))
+        known = inspector.pictures.count()
         with tqdm(total=len(found), desc=f"Reading pictures of {inspector}") as bar:
             for one, problem in zip(found, folder_add(inspector, found), strict=True):
                 bar.update()
                 if problem:
                     self.stderr.write(f"{one.path}: {problem}")
-        fresh = inspector.pictures.count() - len(known)
-        self.stdout.write(f"{inspector} knows {inspector.pictures.count()} pictures, {fresh} of them new.")
+        total = inspector.pictures.count()
+        self.stdout.write(f"{inspector} knows {total} pictures, {total - known} of them new.")
 
     def _print(self, measures: dict) -> None:
         for key in ("image_auroc", "pixel_auroc", "aupro", "f1", "precision", "recall", "false_reject_rate"):
@@ -195,13 +194,14 @@ class Command(BaseCommand):
         (target / "score_distribution.png").write_bytes(scores_chart(evaluation.measures))
         rows = evaluation.inspections.select_related("file", "version")
         for row in tqdm(rows.iterator(), total=rows.count(), desc="Drawing"):
-            _write_pictures(row, target / (row.truth or "good") / Path(row.name).stem)
+            _write_pictures(row, target / _folder_name(row.truth or "good") / Path(row.name).stem)
 
 
 _REFUSALS = (
     EvaluationRefused,
     GoodPictureError,
     InspectorUnusable,
+    OSError,
     StorageAway,
     TrainingRefused,
     ValidationError,
@@ -256,6 +256,11 @@ def _result(shown: str, row: Inspection) -> dict:
         "regions": [{"box": region["box"], "peak": region["peak"]} for region in row.regions],
         "notes": row.notes,
     }
+
+
+def _folder_name(defect: str) -> str:
+    """A defect type as one folder: people may name it anything, also ../x."""
+    return re.sub(r"[^\w -]+", "_", defect)
 
 
 def _write_pictures(row: Inspection, stem: Path) -> None:

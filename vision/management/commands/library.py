@@ -10,7 +10,7 @@ from vision.services.embedding import space_current
 from vision.services.library import Library
 from vision.services.library_checks import library_verify
 from vision.services.milvus import milvus_check
-from vision.services.snapshots import SnapshotBusy, snapshot_write_current
+from vision.services.snapshots import SnapshotBusy, SnapshotUnwritten, snapshot_write_current
 from vision.services.spaces import (
     settings_follow_enqueue,
     settings_following,
@@ -52,8 +52,8 @@ class Command(BaseCommand):
                     folder = snapshot_write_current(space, bar)
             except SnapshotBusy as busy:
                 raise CommandError(f"{busy} Wait for it, then look with: manage.py library status") from None
-            except OSError as error:
-                raise CommandError(f"No snapshot was written, and the old one serves on: {error}") from None
+            except SnapshotUnwritten as unwritten:
+                raise CommandError(str(unwritten)) from None
             self.stdout.write(f"Snapshot {folder.name} is written.")
         elif action == "verify":
             self._verify(space, options["sample"])

@@ -16,7 +16,7 @@ from vision.engine.inspection_measures import (
     image_auroc,
     roc_points,
 )
-from vision.models import Evaluation, Inspection, InspectorPicture, InspectorVersion
+from vision.models import Evaluation, Inspection, Inspector, InspectorPicture, InspectorVersion
 from vision.services.inspection.good_pictures import GoodPictureError, picture_load
 from vision.services.inspection.inspecting import image_inspect, inspection_map
 
@@ -37,12 +37,8 @@ def version_evaluate_start(version: InspectorVersion, *, user=None, enqueue: boo
     Without `enqueue` no worker is told: the caller runs the job itself. Raises EvaluationRefused when there
     is nothing to evaluate on.
     """
-    tests = version.inspector.pictures.tested()
-    if not tests.exists():
-        raise EvaluationRefused(
-            f"{version.inspector} has no test pictures: add good and defective ones that it has not learned"
-            " from."
-        )
+    if not version.inspector.pictures.tested().exists():
+        raise EvaluationRefused(_no_tests(version.inspector))
     parameters = {"version": version.pk}
     if enqueue:
         return job_create(EVALUATE_KIND, parameters, user=user)
@@ -58,19 +54,18 @@ def version_evaluate(progress: JobProgress) -> Evaluation:
     if known:
         return known
     version = InspectorVersion.objects.select_related("inspector").get(pk=progress.job.parameters["version"])
-    tests = list(version.inspector.pictures.tested().select_related("file", "mask"))
+    tests, notes = _tests_of(version)
     progress.start(len(tests), "Inspecting test pictures")
-    rows, notes = [], []
-    pixels = PixelMeasures(0, _MAP_CEILING * max(version.good_scores))
+    rows = []
+    # Good parts may all be equal to the last pixel, and then their scores are nothing.
+    pixels = PixelMeasures(0, _MAP_CEILING * (max(version.good_scores) or 1))
     hits: list[bool] = []
     for at, test in enumerate(tests):
         try:
-            row = image_inspect(version, test.file, name=test.name, truth=test.defect)
-        except GoodPictureError as error:
+            rows.append(image_inspect(version, test.file, name=test.name, truth=test.defect))
+            _pixels_add(pixels, hits, rows[-1], test)
+        except GoodPictureError as error:  # without its mask, a picture still counts as a whole
             notes.append(str(error))
-            continue
-        rows.append(row)
-        _pixels_add(pixels, hits, row, test)
         progress.advance(at + 1)
     if not rows:
         raise EvaluationRefused(f"None of the {len(tests)} test pictures can be read.")
@@ -80,16 +75,45 @@ def version_evaluate(progress: JobProgress) -> Evaluation:
             f"Without a mask, {without_mask} of the defective test pictures say nothing of where it is."
         )
     measures = measures_of(rows, version.threshold) | _pixel_measures(pixels, hits) | {"notes": notes}
-    with transaction.atomic():
-        evaluation = Evaluation.objects.create(
-            version=version, measures=measures, job=progress.job, created_by=progress.job.created_by
-        )
-        for row in rows:
-            row.evaluation = evaluation
-        Inspection.objects.bulk_create(rows, batch_size=200)
+    evaluation = _evaluation_store(version, measures, rows, progress.job)
     progress.advance(len(tests), _sentence(evaluation))
     progress.result = {"evaluation": evaluation.pk, "version": version.pk}
     return evaluation
+
+
+@transaction.atomic
+def _evaluation_store(version, measures: dict, rows: list[Inspection], job: Job) -> Evaluation:
+    InspectorVersion.objects.select_for_update(no_key=True).get(pk=version.pk)
+    finished = Evaluation.objects.filter(job=job).first()
+    if finished:  # a second worker took the job up when this one was silent for long
+        return finished
+    evaluation = Evaluation.objects.create(
+        version=version, measures=measures, job=job, created_by=job.created_by
+    )
+    for row in rows:
+        row.evaluation = evaluation
+    Inspection.objects.bulk_create(rows, batch_size=200)
+    return evaluation
+
+
+def _tests_of(version: InspectorVersion) -> tuple[list[InspectorPicture], list[str]]:
+    """The test pictures that a version has not learned from, and what to note about the others."""
+    tests = list(version.inspector.pictures.tested().select_related("file", "mask"))
+    known = {*version.learned_from, *version.held_out}
+    fresh = [test for test in tests if test.file.sha256 not in known]
+    if not tests:
+        raise EvaluationRefused(_no_tests(version.inspector))
+    if not fresh:
+        raise EvaluationRefused(
+            f"{version} has learned from all {len(tests)} test pictures: add some that it has not seen."
+        )
+    left_out = len(tests) - len(fresh)
+    notes = [f"{version} has learned from {left_out} of the test pictures: they are left out."]
+    return fresh, notes if left_out else []
+
+
+def _no_tests(inspector: Inspector) -> str:
+    return f"{inspector} has no test pictures: add good and defective ones that it has not learned from."
 
 
 def _pixels_add(pixels: PixelMeasures, hits: list[bool], row: Inspection, test: InspectorPicture) -> None:
@@ -160,14 +184,13 @@ def _histogram(scores: np.ndarray, faulty: np.ndarray) -> dict:
 
 
 def _pixel_measures(pixels: PixelMeasures, hits: list[bool]) -> dict:
-    if not pixels.regions:
+    if not hits:
         return {}
-    return {
-        "pixel_auroc": pixels.auroc(),
-        "aupro": pixels.aupro(),
-        "centre_in_top_box": float(np.mean(hits)),
-        "masks": len(hits),
-    }
+    measures = {"centre_in_top_box": float(np.mean(hits)), "masks": len(hits)}
+    try:
+        return measures | {"pixel_auroc": pixels.auroc(), "aupro": pixels.aupro()}
+    except ValueError:  # the masks leave no good pixel to compare with
+        return measures
 
 
 def _sentence(evaluation: Evaluation) -> str:

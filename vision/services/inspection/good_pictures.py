@@ -21,7 +21,7 @@ Tell = Callable[[float], None]
 
 
 class GoodPictureError(Exception):
-    """A good picture can't be read; the sentence says which, and what to do."""
+    """A stored picture can't be read; the sentence says which, and what to do."""
 
 
 class GoodPicture:
@@ -65,7 +65,7 @@ def picture_load(file: ImageFile, *, grey: bool = False) -> Image.Image:
             image = load_image(original.read())
     except (ImageError, FileNotFoundError) as error:
         raise GoodPictureError(
-            f"The good picture {file} can't be read ({error}). Take it away, or upload it again."
+            f"The picture {file} can't be read ({error}). Take it away, or upload it again."
         ) from error
     return image.convert("L").convert("RGB") if grey else image
 

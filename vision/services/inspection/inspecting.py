@@ -27,6 +27,7 @@ def pictures_inspect(
     Raises ValidationError (key "images"), InspectorUnusable, WeightsError, StorageAway.
     """
     version = version_active(inspector)
+    version_open(version)  # before anything is stored
     infos = _pictures_check(pictures)
     files = [image_file_store(picture, info) for picture, info in zip(pictures, infos, strict=True)]
     rows = []

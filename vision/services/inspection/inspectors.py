@@ -1,19 +1,23 @@
 """Inspectors by the name that people and scanners give."""
 
-from django.db.models import Q
-
 from cases.models import Part
 from vision.models import Inspector
 
 
+def inspectors_named(text: str) -> list[Inspector]:
+    """The inspectors that people may mean: of exactly this name, else of this name or part in any case."""
+    text = text.strip()
+    for way in ({"name": text}, {"name__iexact": text}, {"part__number__iexact": text}):
+        found = list(Inspector.objects.filter(**way))
+        if found:
+            return found
+    return []
+
+
 def inspector_find(text: str) -> Inspector | None:
     """The inspector with this name, or of the part with this number; None when there is none, or several."""
-    text = text.strip()
-    named = Inspector.objects.filter(name__iexact=text).first()
-    if named:
-        return named
-    by_part = list(Inspector.objects.filter(Q(part__number__iexact=text))[:2])
-    return by_part[0] if len(by_part) == 1 else None
+    found = inspectors_named(text)
+    return found[0] if len(found) == 1 else None
 
 
 def inspector_create(name: str, *, user=None, **fields) -> Inspector:
@@ -34,10 +38,11 @@ def inspector_create(name: str, *, user=None, **fields) -> Inspector:
 def inspector_change(inspector: Inspector, **fields) -> Inspector:
     """Change an inspector; what is to be learned differently holds from its next training on.
 
+    Only what is given is saved, so that two people who change different things don't undo each other.
     Raises ValidationError (keys: field names).
     """
     for name, value in fields.items():
         setattr(inspector, name, value)
     inspector.full_clean()
-    inspector.save()
+    inspector.save(update_fields=fields)
     return inspector

@@ -37,12 +37,16 @@ def inspector_picture_add(
 ) -> tuple[InspectorPicture, bool]:
     """Give a picture to an inspector; returns its row and whether it is new. A known one stays as it is.
 
-    Raises ValidationError (keys "images", "mask") for unreadable files, a mask of another size, and a defect
-    among what is to be learned from; StorageAway.
+    Raises ValidationError (keys "images", "mask", "defect") for unreadable files, a mask of another size,
+    a mask without a defect, and a defect among what is to be learned from; StorageAway.
     """
     if purpose == Purpose.FIT and (defect or mask):
         raise ValidationError(
             {"images": "An inspector learns from good parts only, and this one has a defect."}
+        )
+    if defect.strip().lower() == GOOD or (mask and not defect):
+        raise ValidationError(
+            {"defect": "Name the kind of defect; for a good part leave it and the mask out."}
         )
     info = picture_check(picture)
     mask_file = _mask_store(mask, picture, (info.width, info.height)) if mask else None
@@ -57,6 +61,16 @@ def inspector_picture_add(
             "added_by": user,
         },
     )
+
+
+def inspector_picture_remove(picture: InspectorPicture) -> str:
+    """Take a picture away from an inspector, and return its name; its original stays as evidence.
+
+    Versions that learned from it stay what they are.
+    """
+    name = picture.name or str(picture.file)
+    picture.delete()
+    return name
 
 
 def _mask_store(mask: Picture, picture: Picture, size: tuple[int, int]) -> ImageFile:

@@ -114,7 +114,8 @@ def inspector_train(progress: JobProgress, *, device: str | None = None) -> Insp
     features = RememberedFeatures(features_of(inspector.backbone, digest, device))
     if inspector.hold_out == HoldOut.PICTURES:
         groups = np.arange(len(files))
-    trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
+    with progress.alive():
+        trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
     version = _version_store(
         progress.job, inspector, files, trained, digest, grey, time.monotonic() - started
     )
@@ -218,6 +219,9 @@ def _version_store(
     )
     with transaction.atomic():
         Inspector.objects.select_for_update(no_key=True).get(pk=inspector.pk)
+        finished = InspectorVersion.objects.filter(job=job).first()
+        if finished:  # a second worker took the job up when this one was silent for long
+            return finished
         number = version_number_next(inspector)
         trained.model.save(version_folder(inspector, number))
         serves = not inspector.versions.filter(state=InspectorVersion.State.ACTIVE).exists()

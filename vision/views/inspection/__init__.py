@@ -1,0 +1,1 @@
+"""Pages of inspection: the console, one inspection, the history, and the inspectors themselves."""
