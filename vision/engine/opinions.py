@@ -1,9 +1,9 @@
 """Two opinions on a part made one: that of the patches (PatchCore), and that of the head that knows faults.
 
-Scores of different kinds can't be added. How surprising each would be on a good part can: its p-value among
-held-out good parts (Fisher's method: "Statistical Methods for Research Workers", 1925). Whether the head is
-heard at all is decided by faults drawn on held-out good parts, of kinds that it did not learn; real faults
-would make the choice better than it is.
+Scores of different kinds can't be added. How surprising each would be on a good part can: the logarithms of
+its p-values among held-out good parts are summed (Fisher, "Statistical Methods for Research Workers", 1925).
+Who is heard is decided by faults drawn on held-out good parts, of kinds that the head did not learn; with
+real faults the figures would promise more than the next part keeps.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from vision.engine.inspection_measures import image_auroc
-from vision.engine.rejection import p_values
 
 Opinion = Literal["patches", "head", "both"]
 OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
@@ -24,35 +23,38 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("stain", "uneven", "dent", "scale"),
     ("pasted",),
 )
-#: How much more of AUROC than the patches alone has an opinion to reach that costs more.
-MARGIN = 0.01
-#: Share of good parts, the worst, that tell how fast scores of good parts thin out.
-_TAIL = 0.25
+#: How much better in AUROC than the patches alone both have to be, and how much better than both the head.
+#: Drawn faults favour the head even where it does not know their kind, and patches need no faults at all.
+GAIN, HEAD_GAIN = 0.01, 0.05
+#: What the head counts beside the patches, for the same reason.
+HEAD_WEIGHT = 0.5
+#: The p-values of two quantiles of good parts, through which all others are laid.
+_MIDDLE, _HIGH = 0.5, 0.1
 
 
 class Surprise:
     """How surprising a score would be on a good part: 1 where a tenth looks as bad, 2 for a hundredth.
 
-    Learned: `scores_`, ascending float64 (n,) of held-out good parts, and `tail_`, the mean excess of the
-    worst quarter over the rest. Beyond the worst of them surprise grows as if scores thinned out
-    exponentially: otherwise all that lies beyond would be equal.
+    That is log10(1 / p) with p of an exponential law through the median and the 90th percentile of held-out
+    good parts. Counted p-values would be equal for all that lies beyond the worst of them, and nearly equal
+    for most good parts: scores of the final model are a little lower than those of the models that held parts
+    out, since it has learned from more.
+
+    Learned: `middle_` and `scale_`, in units of the scores.
     """
 
     def fit(self, scores: np.ndarray) -> "Surprise":
         """Learn from (n,) scores of held-out good parts. Raises ValueError for under two, NaN or infinity."""
-        scores = np.sort(np.asarray(scores, np.float64).ravel())
-        if len(scores) < 2 or not np.isfinite(scores).all():
+        scores = np.asarray(scores, np.float64)
+        if scores.size < 2 or not np.isfinite(scores).all():
             raise ValueError("What is surprising needs two or more finite scores of good parts.")
-        self.scores_ = scores
-        start = float(np.quantile(scores, 1 - _TAIL))
-        worst = scores[scores > start]
-        self.tail_ = float((worst - start).mean()) if len(worst) else 1.0
+        self.middle_, high = (float(np.quantile(scores, 1 - p)) for p in (_MIDDLE, _HIGH))
+        self.scale_ = (high - self.middle_) / np.log10(_MIDDLE / _HIGH) or 1.0
         return self
 
     def __call__(self, scores: np.ndarray | float) -> np.ndarray:
-        """Surprise of scores, float64 of the same shape: the logarithm of 1 / p to the base 10."""
-        beyond = np.maximum(np.asarray(scores, np.float64) - self.scores_[-1], 0) / self.tail_
-        return -np.log10(p_values(self.scores_, scores)) + beyond / np.log(10)
+        """Surprise of scores, float64 of the same shape; among the better half it only orders them."""
+        return (np.asarray(scores, np.float64) - self.middle_) / self.scale_ - np.log10(_MIDDLE)
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,24 @@ class Choice:
 
 
 def joined_scores(opinion: Opinion, scores: Scores, patches: Surprise, head: Surprise) -> np.ndarray:
-    """Scores of an opinion, float64 (n,): its own, or for "both" the sum of both surprises."""
+    """Scores of an opinion, float64 (n,): its own, or for "both" the weighted sum of both surprises."""
     if opinion == "both":
-        return patches(scores.patches) + head(scores.head)
+        return patches(scores.patches) + HEAD_WEIGHT * head(scores.head)
     return scores.patches if opinion == "patches" else scores.head
 
 
-def choose(trials: Sequence[Trial], *, margin: float = MARGIN) -> Choice:
-    """The opinion to use: the patches, unless another tells drawn faults better by `margin`.
+def choose(trials: Sequence[Trial], *, gain: float = GAIN, head_gain: float = HEAD_GAIN) -> Choice:
+    """The opinion to use: the patches, unless both or the head tell drawn faults so much better.
 
     AUROC is the mean over the trials. Raises ValueError for none, or one without good or drawn pictures.
     """
     if not trials:
         raise ValueError("There is no trial to choose an opinion by.")
     auroc = {opinion: float(np.mean([_auroc(opinion, trial) for trial in trials])) for opinion in OPINIONS}
-    best = max(("both", "head"), key=auroc.__getitem__)
-    return Choice(best if auroc[best] >= auroc["patches"] + margin else "patches", auroc)
+    chosen: Opinion = "both" if auroc["both"] >= auroc["patches"] + gain else "patches"
+    if auroc["head"] >= auroc[chosen] + head_gain:
+        chosen = "head"
+    return Choice(chosen, auroc)
 
 
 def _auroc(opinion: Opinion, trial: Trial) -> float:
