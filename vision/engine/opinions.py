@@ -32,6 +32,7 @@ HEAD_WEIGHT = 0.5
 _MIDDLE, _HIGH = 0.5, 0.1
 
 
+@dataclass
 class Surprise:
     """How surprising a score would be on a good part: 1 where a tenth looks as bad, 2 for a hundredth.
 
@@ -40,21 +41,24 @@ class Surprise:
     for most good parts: scores of the final model are a little lower than those of the models that held parts
     out, since it has learned from more.
 
-    Learned: `middle_` and `scale_`, in units of the scores.
+    Learned: `middle` and `scale`, in units of the scores.
     """
+
+    middle: float = 0.0
+    scale: float = 1.0
 
     def fit(self, scores: np.ndarray) -> "Surprise":
         """Learn from (n,) scores of held-out good parts. Raises ValueError for under two, NaN or infinity."""
         scores = np.asarray(scores, np.float64)
         if scores.size < 2 or not np.isfinite(scores).all():
             raise ValueError("What is surprising needs two or more finite scores of good parts.")
-        self.middle_, high = (float(np.quantile(scores, 1 - p)) for p in (_MIDDLE, _HIGH))
-        self.scale_ = (high - self.middle_) / np.log10(_MIDDLE / _HIGH) or 1.0
+        self.middle, high = (float(np.quantile(scores, 1 - p)) for p in (_MIDDLE, _HIGH))
+        self.scale = (high - self.middle) / np.log10(_MIDDLE / _HIGH) or 1.0
         return self
 
     def __call__(self, scores: np.ndarray | float) -> np.ndarray:
         """Surprise of scores, float64 of the same shape; among the better half it only orders them."""
-        return (np.asarray(scores, np.float64) - self.middle_) / self.scale_ - np.log10(_MIDDLE)
+        return (np.asarray(scores, np.float64) - self.middle) / self.scale - np.log10(_MIDDLE)
 
 
 @dataclass(frozen=True)

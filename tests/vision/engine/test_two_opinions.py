@@ -49,6 +49,12 @@ def fitted(features):
     return model, told
 
 
+@pytest.fixture(scope="module")
+def head(features) -> FaultHead:
+    examples = list(draw_examples([part(seed) for seed in range(16)], features))
+    return FaultHead(features.space, rounds=0, hidden=16).fit(examples)
+
+
 def test_it_tells_faults_from_good_parts_it_has_never_seen(fitted):
     model, _ = fitted
     good = [one.score for one in model.inspect(part(seed) for seed in range(100, 110))]
@@ -66,6 +72,26 @@ def test_the_choice_knows_each_opinion_and_good_scores_are_held_out(fitted):
     assert ("draw", 16, 16) in told
 
 
+@pytest.mark.parametrize("opinion", OPINIONS)
+def test_the_map_points_at_the_fault(fitted, head, opinion):
+    model = copy(fitted[0])
+    model.choice_, model.head_ = Choice(opinion, model.choice_.auroc), head
+    seen = model.inspect([part(300, (64, 40))])[0]
+    assert seen.map.shape == (96, 128)
+    row, column = np.unravel_index(seen.map.argmax(), seen.map.shape)
+    assert 32 <= row <= 64
+    assert 56 <= column <= 88
+
+
+def test_regions_of_a_fault_lie_above_nearly_all_that_good_parts_show(fitted):
+    model, _ = fitted
+    x, y, width, height = model.inspect([part(300, (64, 40))])[0].regions[0].box
+    assert x <= 72 <= x + width
+    assert y <= 48 <= y + height
+    good = np.mean([(one.grid > model.level_).mean() for one in model.inspect(map(part, range(400, 410)))])
+    assert good < 0.03
+
+
 def test_patches_are_those_that_patchcore_alone_compares(fitted, features):
     alone = PatchFeatures("faultnet", SHIPPED["faultnet"], layers=LAYERS[1:], resolution=96)
     model, _ = fitted
@@ -73,12 +99,6 @@ def test_patches_are_those_that_patchcore_alone_compares(fitted, features):
     plain = PatchCore(alone, bank_size=300).fit([part(seed) for seed in range(16)])
     seen = model.inspect([part(200, (40, 50))])[0].patches
     assert seen.score == pytest.approx(plain.score([part(200, (40, 50))])[0], rel=0.05)
-
-
-@pytest.fixture(scope="module")
-def head(features) -> FaultHead:
-    examples = list(draw_examples([part(seed) for seed in range(16)], features))
-    return FaultHead(features.space, rounds=0, hidden=16).fit(examples)
 
 
 @pytest.mark.parametrize("opinion", OPINIONS)
@@ -93,7 +113,8 @@ def test_what_was_saved_opens_and_says_the_same(fitted, features, head, tmp_path
     seen = opened.inspect([part(300, (20, 20))])[0]
     assert opened.choice_ == model.choice_
     assert seen.score == pytest.approx(faulty.score, rel=1e-6)
-    assert (seen.head_grid is None) == (opinion == "patches")
+    assert np.allclose(seen.map, faulty.map, rtol=1e-4, atol=1e-4)
+    assert [one.box for one in seen.regions] == [one.box for one in faulty.regions]
     other = PatchFeatures("faultnet", None, layers=LAYERS, resolution=96)
     with pytest.raises(FolderError):
         TwoOpinions.open(tmp_path / "model", other)
