@@ -130,7 +130,7 @@ def test_pictures_of_other_proportions_are_inspected(inspector):
 
 def test_nothing_is_stored_while_the_version_can_t_be_opened(inspector):
     before = ImageFile.objects.count()
-    (version_folder(inspector, 1) / "manifest.json").unlink()
+    (version_folder(inspector, 1) / "opinions" / "manifest.json").unlink()
     with pytest.raises(InspectorUnusable):
         pictures_inspect(inspector, [plate_picture(50)])
     assert ImageFile.objects.count() == before

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+#: Share of its peak down to which a region reaches: the full width at half of the maximum.
+_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Region:
@@ -21,30 +24,53 @@ class Region:
     outline: tuple[tuple[int, int], ...]
 
 
-def anomaly_regions(anomaly: np.ndarray, level: float, *, most: int = 10) -> list[Region]:
-    """The parts of a map float32 (h, w) above `level`, highest peak first, at most `most`.
+def anomaly_regions(
+    anomaly: np.ndarray, level: float, *, low: float | None = None, most: int = 10
+) -> list[Region]:
+    """The parts of a map float32 (h, w) that rise above `level`, highest peak first, at most `most`.
 
-    Parts that touch at a corner are one (8 neighbours).
+    Each reaches as far as the map stays above half of its peak, but not below `low` (default: `level`).
+    Places that touch at a corner belong together (8 neighbours).
     """
-    above = (anomaly > level).astype(np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    regions = []
+    low = level if low is None else low
+    regions: list[Region] = []
+    taken = np.zeros(anomaly.shape, bool)
+    for row, column in _peaks(anomaly, level):
+        if len(regions) == most:
+            break
+        if not taken[row, column]:
+            peak = float(anomaly[row, column])
+            own = _around(anomaly > max(low, _SHARE * peak), row, column)
+            taken |= own
+            regions.append(_region(own, peak, row, column))
+    return regions
+
+
+def _peaks(anomaly: np.ndarray, level: float) -> list[tuple[int, int]]:
+    """The highest place (row, column) of each part above a level, highest first."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        (anomaly > level).astype(np.uint8), connectivity=8
+    )
+    peaks = []
     for number in range(1, count):
-        x, y, width, height, area = (int(value) for value in statistics[number])
+        x, y, width, height, _ = statistics[number]
         part = (slice(y, y + height), slice(x, x + width))
-        own = labels[part] == number
-        inside = np.where(own, anomaly[part], -np.inf)
+        inside = np.where(labels[part] == number, anomaly[part], -np.inf)
         row, column = np.unravel_index(inside.argmax(), inside.shape)
-        regions.append(
-            Region(
-                (x, y, width, height),
-                area,
-                float(inside[row, column]),
-                (x + int(column), y + int(row)),
-                _outline(own, x, y),
-            )
-        )
-    return sorted(regions, key=lambda region: (-region.peak, region.box))[:most]
+        peaks.append((int(y + row), int(x + column)))
+    return sorted(peaks, key=lambda peak: (-anomaly[peak], peak))
+
+
+def _around(above: np.ndarray, row: int, column: int) -> np.ndarray:
+    """The connected part of a bool (h, w) that a place belongs to."""
+    _, labels = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
+    return labels == labels[row, column]
+
+
+def _region(own: np.ndarray, peak: float, row: int, column: int) -> Region:
+    x, y, width, height = cv2.boundingRect(own.astype(np.uint8))
+    part = own[y : y + height, x : x + width]
+    return Region((x, y, width, height), int(part.sum()), peak, (column, row), _outline(part, x, y))
 
 
 def _outline(own: np.ndarray, x: int, y: int) -> tuple[tuple[int, int], ...]:

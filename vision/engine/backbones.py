@@ -35,12 +35,13 @@ class Taps:
     """Names of layers, as `nn.Module.get_submodule` takes them.
 
     `embedding` are those whose output, pooled over positions, makes the vector; `patch` gives two maps of
-    local features (finer, coarser; for a transformer two blocks of tokens), `gradcam` the last map that
-    still has positions.
+    local features (finer, coarser; for a transformer two blocks of tokens), `fine` the same a step nearer to
+    the pixels, `gradcam` the last map that still has positions.
     """
 
     embedding: tuple[str, ...]
     patch: tuple[str, str]
+    fine: tuple[str, str]
     gradcam: str
 
 
@@ -169,6 +170,7 @@ def _clip(
         taps=Taps(
             ("visual.ln_post",),
             ("visual.transformer.resblocks.5", "visual.transformer.resblocks.8"),
+            ("visual.transformer.resblocks.2", "visual.transformer.resblocks.5"),
             "visual.transformer.resblocks.11.ln_1",
         ),
         needs="open_clip",
@@ -206,38 +208,44 @@ _SPECS = (
         resize="resize",
         build=_build_faultnet,
         headless=_pool_faultnet,
-        taps=Taps(("stages.0", "stages.1", "stages.2", "stages.3"), ("stages.2", "stages.3"), "stages.3"),
+        taps=Taps(
+            ("stages.0", "stages.1", "stages.2", "stages.3"),
+            ("stages.2", "stages.3"),
+            ("stages.1", "stages.2"),
+            "stages.3",
+        ),
         weights_file=None,
         licence="Part of this product: trained on generated images only, free to use with it.",
     ),
     _torchvision(
         "vgg16", "VGG16", 512, _vgg_without_classifier,
-        Taps(("features",), ("features.22", "features.29"), "features.29"),
+        Taps(("features",), ("features.22", "features.29"), ("features.15", "features.22"), "features.29"),
         "vgg16-397923af.pth",
     ),
     _torchvision(
         "resnet50", "ResNet-50", 2048, _replace_with_identity("fc"),
-        Taps(("avgpool",), ("layer2", "layer3"), "layer4"),
+        Taps(("avgpool",), ("layer2", "layer3"), ("layer1", "layer2"), "layer4"),
         "resnet50-0676ba61.pth",
     ),
     _torchvision(
         "wide_resnet50_2", "Wide ResNet-50-2", 2048, _replace_with_identity("fc"),
-        Taps(("avgpool",), ("layer2", "layer3"), "layer4"),
+        Taps(("avgpool",), ("layer2", "layer3"), ("layer1", "layer2"), "layer4"),
         "wide_resnet50_2-95faca4d.pth",
     ),
     _torchvision(
         "efficientnet_b0", "EfficientNet-B0", 1280, _replace_with_identity("classifier"),
-        Taps(("avgpool",), ("features.3", "features.5"), "features.8"),
+        Taps(("avgpool",), ("features.3", "features.5"), ("features.2", "features.3"), "features.8"),
         "efficientnet_b0_rwightman-7f5810bc.pth",
     ),
     _torchvision(
         "convnext_tiny", "ConvNeXt-Tiny", 768, _replace_with_identity("classifier.2"),
-        Taps(("classifier.0",), ("features.3", "features.5"), "features.7"),
+        Taps(("classifier.0",), ("features.3", "features.5"), ("features.1", "features.3"), "features.7"),
         "convnext_tiny-983f1562.pth",
     ),
     _torchvision(
         "vit_b_16", "ViT-B/16", 768, _replace_with_identity("heads"),
         Taps(("encoder.ln",), ("encoder.layers.encoder_layer_5", "encoder.layers.encoder_layer_8"),
+             ("encoder.layers.encoder_layer_2", "encoder.layers.encoder_layer_5"),
              "encoder.layers.encoder_layer_11.ln_1"),
         "vit_b_16-c867db91.pth",
     ),

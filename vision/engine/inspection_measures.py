@@ -39,6 +39,12 @@ class ThresholdMeasures:
     false_reject_rate: float
 
 
+def top_mean(grid: np.ndarray, share: float) -> float:
+    """Mean of the highest `share` of a grid, one value at least."""
+    count = max(1, round(share * grid.size))
+    return float(np.partition(grid, -count, axis=None)[-count:].mean())
+
+
 def image_auroc(scores: np.ndarray, faulty: np.ndarray) -> float:
     """Area under the ROC curve of (n,) scores, bool `faulty`. Raises ValueError without both kinds."""
     if faulty.all() or not faulty.any():

@@ -84,11 +84,13 @@ class PatchFeatures:
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Features of a picture of any size and mode: float32 (h, w, d) on the finest layer's grid."""
+        return joined(self.maps(image))
+
+    def maps(self, image: Image.Image) -> list[np.ndarray]:
+        """The same before they are joined: of each layer float32 (h, w, d) on its own grid, finest first."""
         with self._lock, torch.inference_mode():
             maps = [_even(_averaged(one)) for one in self._layer_maps(self._prepared(image))]
-            grid = maps[0].shape[-2:]
-            joined = torch.cat([_at_grid(one, grid) for one in maps], dim=1)
-            return joined[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        return [one[0].permute(1, 2, 0).contiguous().cpu().numpy() for one in maps]
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height in pixels that a picture of `size` is brought to before the network sees it."""
@@ -151,6 +153,14 @@ class PatchFeatures:
             self._maps[name] = output
 
         return keep
+
+
+def joined(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Maps (h, w, d) of layers, finest first, on the grid of the finest: float32 (h, w, sum of d)."""
+    height, width, _ = maps[0].shape
+    layers = [torch.from_numpy(np.asarray(one, np.float32)).permute(2, 0, 1)[None] for one in maps]
+    whole = torch.cat([_at_grid(one, (height, width)) for one in layers], dim=1)
+    return whole[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _as_map(output: Tensor) -> Tensor:

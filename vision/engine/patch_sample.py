@@ -14,21 +14,31 @@ class PatchSample:
         if size < 1:
             raise ValueError(f"A sample needs room for at least 1 patch, not {size}.")
         self.size = size
-        self.pictures = 0
         self.seen = 0
+        self._sizes: list[tuple[int, int, int, int]] = []
         self._rng = np.random.default_rng(seed)
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._held = 0
         self._limit = 1.0
 
-    def add(self, patches: np.ndarray) -> None:
-        """Add a picture's patches, float32 (h, w, d)."""
+    @property
+    def pictures(self) -> int:
+        """How many pictures passed."""
+        return len(self._sizes)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Width and height in pixels, and rows and columns of the grid, of each picture: int (n, 4)."""
+        return np.array(self._sizes)
+
+    def add(self, patches: np.ndarray, size: tuple[int, int]) -> None:
+        """Add the patches float32 (h, w, d) of a picture of `size` (width, height)."""
         height, width, depth = patches.shape
         draws = self._rng.random(height * width)
         kept = np.flatnonzero(draws < self._limit)
         places = np.stack([np.full(len(kept), self.pictures), *np.divmod(kept, width)], axis=1)
         self._parts.append((draws[kept], patches.reshape(-1, depth)[kept], places.astype(np.int32)))
-        self.pictures += 1
+        self._sizes.append((*size, height, width))
         self.seen += height * width
         self._held += len(kept)
         if self._held >= 2 * self.size:

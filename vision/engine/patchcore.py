@@ -19,6 +19,7 @@ from vision.engine.anomaly_regions import Region, anomaly_regions
 from vision.engine.array_folder import FolderError, folder_open, folder_write
 from vision.engine.coreset import greedy_coreset
 from vision.engine.index import faiss_loaded
+from vision.engine.inspection_measures import top_mean
 from vision.engine.patch_density import lonely, picture_halves, usual_distances
 from vision.engine.patch_sample import PatchSample
 from vision.engine.patch_whitening import PatchWhitening
@@ -61,6 +62,17 @@ class GoodPatch:
     picture: int
     box: tuple[int, int, int, int]
     distance: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Patches of a picture beside the good ones: whitened float32 (h, w, d), and of each the nearest k in the
+    bank, their distances float32 (h, w, k) and positions int64 (h, w, k), nearest first.
+    """
+
+    patches: np.ndarray
+    distances: np.ndarray
+    found: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -148,14 +160,23 @@ class PatchCore:
         """Learn from good pictures, each decoded only when its turn comes. Raises ValueError for none."""
         report = progress or (lambda step, done, total: None)
         total = len(images) if hasattr(images, "__len__") else None
-        sample, sizes = PatchSample(self.sample_size, self.seed), []
+        sample = PatchSample(self.sample_size, self.seed)
         for image in images:
-            patches = self.features(image)
-            sample.add(patches)
-            sizes.append((*image.size, *patches.shape[:2]))
+            sample.add(self.features(image), image.size)
             report("look", sample.pictures, total)
-        patches, places = sample.taken()
-        self.pictures_ = sample.pictures
+        return self.fit_patches(*sample.taken(), sample.sizes, progress=progress)
+
+    def fit_patches(
+        self,
+        patches: np.ndarray,
+        places: np.ndarray,
+        sizes: np.ndarray,
+        *,
+        progress: Progress | None = None,
+    ) -> "PatchCore":
+        """Learn from a sample of good patches (n, d), their places and the pictures' sizes: `PatchSample`."""
+        report = progress or (lambda step, done, total: None)
+        self.pictures_ = len(np.unique(places[:, 0]))
         self.whitening_ = PatchWhitening(self.dimension).fit(patches)
         patches = self.whitening_.transform(patches)
         halves = picture_halves(places[:, 0], self.seed)
@@ -168,7 +189,7 @@ class PatchCore:
         chosen = usable[self._chosen(patches[usable], report)]
         self.bank_ = np.ascontiguousarray(patches[chosen])
         self.usual_ = usual[chosen] + np.float32(_FLOOR * np.median(usual[usable]))
-        self.origins_ = _origins(places[chosen], np.array(sizes))
+        self.origins_ = _origins(places[chosen], sizes)
         self.level_ = self._usual_level(patches[usable], halves[usable], halves[chosen])
         return self
 
@@ -182,7 +203,24 @@ class PatchCore:
 
     def score(self, images: Iterable[Image.Image]) -> np.ndarray:
         """Scores alone, float64 (n,)."""
-        return np.array([self._searched(self.features(image))[2] for image in images])
+        return np.array([self._score(self.compare(self.features(image))) for image in images])
+
+    def compare(self, patches: np.ndarray) -> Comparison:
+        """Find the nearest good patches of each of (h, w, d) patches of a picture."""
+        height, width, _ = patches.shape
+        k = min(self.neighbours, len(self.bank_))
+        rows = self.whitening_.transform(patches.reshape(height * width, -1))
+        squares, found = faiss_loaded().knn(rows, self.bank_, k)
+        distances = np.sqrt(np.maximum(squares, 0)) / self.usual_[found[:, :1]]
+        return Comparison(*(flat.reshape(height, width, -1) for flat in (rows, distances, found)))
+
+    def good_patches(self, seen: Comparison, row: int, column: int) -> tuple[GoodPatch, ...]:
+        """The good patches that the patch at a place of the grid resembles most, nearest first."""
+        pairs = zip(seen.found[row, column], seen.distances[row, column], strict=True)
+        return tuple(
+            GoodPatch(int(self.origins_[at][0]), tuple(self.origins_[at][1:].tolist()), float(distance))
+            for at, distance in pairs
+        )
 
     def settings(self) -> dict:
         """What was chosen, by name, but for what computes it: JSON."""
@@ -237,46 +275,25 @@ class PatchCore:
         )
 
     def _inspection(self, patches: np.ndarray, size: tuple[int, int]) -> Inspection:
-        distances, found, score = self._searched(patches)
-        nearest_of = distances[..., 0]
-        grid = nearest_of
+        seen = self.compare(patches)
+        nearest = grid = seen.distances[..., 0]
         if self.smoothing:
             grid = cv2.GaussianBlur(grid, (0, 0), self.smoothing, borderType=cv2.BORDER_REFLECT)
         grid = np.ascontiguousarray(grid)
-
-        def nearest(row: int, column: int) -> tuple[GoodPatch, ...]:
-            pairs = zip(found[row, column], distances[row, column], strict=True)
-            return tuple(
-                GoodPatch(int(self.origins_[at][0]), tuple(self.origins_[at][1:].tolist()), float(distance))
-                for at, distance in pairs
-            )
-
-        def patch_at(x: int, y: int) -> tuple[int, int]:
-            return y * grid.shape[0] // size[1], x * grid.shape[1] // size[0]
-
         regions = tuple(
-            Suspicion(region, nearest(*patch_at(*region.peak_at)))
+            Suspicion(region, self.good_patches(seen, *grid_place(region.peak_at, size, grid.shape)))
             for region in anomaly_regions(anomaly_map(grid, size), self.level_)
         )
-        peak = np.unravel_index(nearest_of.argmax(), nearest_of.shape)
-        typical = float(np.median(nearest_of))
-        return Inspection(score, typical, grid, size, regions, nearest(*peak))
+        peak = np.unravel_index(nearest.argmax(), nearest.shape)
+        typical = float(np.median(nearest))
+        return Inspection(self._score(seen), typical, grid, size, regions, self.good_patches(seen, *peak))
 
-    def _searched(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Distances (h, w, k) to the nearest in the bank, their positions (h, w, k), and the score."""
-        height, width, _ = patches.shape
-        k = min(self.neighbours, len(self.bank_))
-        rows = self.whitening_.transform(patches.reshape(height * width, -1))
-        squares, found = faiss_loaded().knn(rows, self.bank_, k)
-        distances = np.sqrt(np.maximum(squares, 0)) / self.usual_[found[:, :1]]
-        if self.scoring == "reweighted":
-            worst = distances[:, 0].argmax()
-            score = self._reweighted(rows[worst], found[worst, 0]) * float(distances[worst, 0])
-        else:
-            nearest = distances[:, 0]
-            count = max(1, round(self.top_share * len(nearest)))
-            score = float(np.partition(nearest, -count)[-count:].mean())
-        return distances.reshape(height, width, k), found.reshape(height, width, k), score
+    def _score(self, seen: Comparison) -> float:
+        nearest = seen.distances[..., 0]
+        if self.scoring == "top_share":
+            return top_mean(nearest, self.top_share)
+        worst = np.unravel_index(nearest.argmax(), nearest.shape)
+        return self._reweighted(seen.patches[worst], seen.found[worst][0]) * float(nearest[worst])
 
     def _reweighted(self, patch: np.ndarray, nearest: int) -> float:
         """The weight of equation 7: small where the nearest patch has as near ones around it."""
@@ -309,6 +326,11 @@ def _origins(places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     left, right = column * width // columns, (column + 1) * width // columns
     top, bottom = row * height // rows, (row + 1) * height // rows
     return np.stack([picture, left, top, right - left, bottom - top], axis=1).astype(np.int32)
+
+
+def grid_place(point: tuple[int, int], size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+    """Row and column on a grid (rows, columns) of a pixel (x, y) of a picture of `size` (width, height)."""
+    return point[1] * grid[0] // size[1], point[0] * grid[1] // size[0]
 
 
 def anomaly_map(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from vision.engine.anomaly_regions import Region, anomaly_regions
 
 def test_boxes_areas_and_peaks():
     anomaly = np.zeros((20, 30), np.float32)
-    anomaly[2:5, 3:10] = 1
+    anomaly[2:5, 3:10] = 1.5
     anomaly[3, 4] = 2
     anomaly[10:12, 20:22] = 5
     assert anomaly_regions(anomaly, 0.5) == [
@@ -19,6 +19,21 @@ def test_boxes_areas_and_peaks():
 def test_parts_that_touch_at_a_corner_are_one():
     anomaly = np.eye(6, dtype=np.float32)
     assert [region.area for region in anomaly_regions(anomaly, 0.5)] == [6]
+
+
+def test_a_region_reaches_down_to_half_of_its_peak_but_not_into_what_is_usual():
+    slope = np.tile(np.float32([0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0]), (3, 1))
+    (region,) = anomaly_regions(slope, 4.5, low=0.5)
+    assert region.box == (3, 0, 5, 3)
+    (region,) = anomaly_regions(slope, 4.5, low=3.5)
+    assert region.box == (4, 0, 3, 3)
+    (region,) = anomaly_regions(slope, 1.5)
+    assert region.box == (3, 0, 5, 3)
+
+
+def test_two_peaks_of_one_region_are_told_once():
+    ridge = np.tile(np.float32([0, 5, 3, 4.5, 0]), (3, 1))
+    assert [region.box for region in anomaly_regions(ridge, 4, low=1)] == [(1, 0, 3, 3)]
 
 
 def test_the_most_suspicious_are_kept():

@@ -78,20 +78,22 @@ def test_taps_exist_and_give_maps(name):
     spec = get_backbone(name)
     with torch.device("meta"):  # shapes without computing
         network = spec.build().eval()
-        shapes, taps = {}, {*spec.taps.patch, spec.taps.gradcam, *spec.taps.embedding}
+        shapes, taps = {}, {*spec.taps.patch, *spec.taps.fine, spec.taps.gradcam, *spec.taps.embedding}
         for tap in taps:
             network.get_submodule(tap).register_forward_hook(
                 lambda _, __, out, tap=tap: shapes.update({tap: out.shape})
             )
         network(torch.zeros(1, spec.channels, spec.input_size, spec.input_size))
     assert shapes.keys() == taps
-    fine, coarse = (shapes[tap] for tap in spec.taps.patch)
-    assert len(fine) == len(coarse) == len(shapes[spec.taps.gradcam])
-    if name in TOKENS:
-        assert fine == coarse == (1, TOKENS[name], 768)
-    else:
-        assert fine[2] == 2 * coarse[2]
-        assert fine[2] >= 8
+    for pair in (spec.taps.patch, spec.taps.fine):
+        finer, coarser = (shapes[tap] for tap in pair)
+        assert len(finer) == len(coarser) == len(shapes[spec.taps.gradcam])
+        if name in TOKENS:
+            assert finer == coarser == (1, TOKENS[name], 768)
+        else:
+            assert finer[2] == 2 * coarser[2]
+            assert finer[2] >= 8
+    assert spec.taps.fine[1] == spec.taps.patch[0]
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

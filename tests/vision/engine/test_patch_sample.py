@@ -16,7 +16,7 @@ def grid(picture: int, height: int = 6, width: int = 5) -> np.ndarray:
 def test_few_patches_are_all_kept_in_order():
     sample = PatchSample(1000)
     for picture in range(4):
-        sample.add(grid(picture))
+        sample.add(grid(picture), (50, 60))
     patches, places = sample.taken()
     assert len(patches) == 120
     assert np.array_equal(patches, places)
@@ -26,7 +26,7 @@ def test_few_patches_are_all_kept_in_order():
 def test_many_are_cut_to_the_size_with_their_origins():
     sample = PatchSample(500, seed=1)
     for picture in range(200):
-        sample.add(grid(picture))
+        sample.add(grid(picture), (50, 60))
     patches, places = sample.taken()
     assert patches.shape == (500, 3)
     assert places.dtype == np.int32
@@ -35,12 +35,13 @@ def test_many_are_cut_to_the_size_with_their_origins():
     # The first pictures are as likely as the last.
     assert np.sum(places[:, 0] < 100) == pytest.approx(250, abs=60)
     assert (sample.pictures, sample.seen) == (200, 6000)
+    assert np.array_equal(sample.sizes, [(50, 60, 6, 5)] * 200)
 
 
 def test_memory_stays_bounded():
     sample = PatchSample(100)
     for picture in range(300):
-        sample.add(grid(picture))
+        sample.add(grid(picture), (50, 60))
         assert sample._held < 230
 
 
@@ -48,7 +49,7 @@ def test_is_repeatable():
     samples = [PatchSample(50, seed=4) for _ in range(2)]
     for sample in samples:
         for picture in range(20):
-            sample.add(grid(picture))
+            sample.add(grid(picture), (50, 60))
     assert np.array_equal(samples[0].taken()[0], samples[1].taken()[0])
 
 

@@ -149,7 +149,7 @@ def test_what_can_t_be_opened_or_written_is_said(folder, trained, tmp_path):
     with pytest.raises(CommandError, match="file"):
         inspector("inspect", "--part", "plate", "--data", folder, "--output", occupied)
     versions_forget()
-    (version_folder(plate, 1) / "bank.npy").unlink()
+    (version_folder(plate, 1) / "coarse" / "bank.npy").unlink()
     with pytest.raises(CommandError, match="Train the inspector again"):
         inspector("inspect", "--part", "plate", "--data", folder)
 

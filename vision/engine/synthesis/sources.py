@@ -100,15 +100,24 @@ class FieldBank:
         return _cut(rng, network, size, log_uniform(rng, 0.45, 0.9))
 
     @classmethod
-    def draw(cls, materials: int, pieces: int, seed: int, *, run: Mapper = map) -> "FieldBank":
+    def draw(
+        cls,
+        materials: int,
+        pieces: int,
+        seed: int,
+        *,
+        slow_fields: int = SLOW_FIELDS,
+        crack_networks: int = CRACK_NETWORKS,
+        run: Mapper = map,
+    ) -> "FieldBank":
         """A bank of `materials` materials with `pieces` pieces each; `run` may map over several processes."""
         first = seed * MATERIALS_APART
         draw_pieces = partial(draw_material, pieces=pieces)
         rng = np.random.default_rng([3, seed])
         return cls(
             np.stack(list(run(draw_pieces, range(first, first + materials)))),
-            np.stack([_draw_slow(rng) for _ in range(SLOW_FIELDS)]).astype(np.float16),
-            np.stack([_draw_cracks(rng) for _ in range(CRACK_NETWORKS)]).astype(np.float16),
+            np.stack([_draw_slow(rng) for _ in range(slow_fields)]).astype(np.float16),
+            np.stack([_draw_cracks(rng) for _ in range(crack_networks)]).astype(np.float16),
         )
 
     def save(self, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The good pictures that an inspector learns from, read one at a time."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,47 +11,27 @@ from vision.engine.images import is_grey
 from vision.services.embedding import embedder
 from vision.services.inspection.pictures import picture_load
 
-if TYPE_CHECKING:
-    from vision.engine.patch_features import PatchFeatures
-
-#: Bytes of features that are remembered: those of some 2,500 pictures.
-_REMEMBERED = 512 * 2**20
 #: Called with the share that is done, 0 to 1.
 Tell = Callable[[float], None]
 
 
-class GoodPicture:
-    """An original that is decoded when it is needed; `size` is its width and height."""
+class GoodPictures(Sequence):
+    """Originals, as RGB, each decoded when it is needed; without colour where they are to be grey."""
 
-    def __init__(self, file: ImageFile, *, grey: bool = False):
-        self.file = file
-        self.grey = grey
-        self.size = (file.width, file.height)
+    def __init__(self, files: Sequence[ImageFile], *, grey: bool = False):
+        self._files = files
+        self._grey = grey
 
-    def load(self) -> Image.Image:
-        """As RGB, without colour where it is to be grey. Raises PictureUnreadable, StorageAway."""
-        return picture_load(self.file, grey=self.grey)
+    def __len__(self) -> int:
+        return len(self._files)
 
+    def __getitem__(self, at: int) -> Image.Image:
+        """Raises PictureUnreadable, StorageAway."""
+        return picture_load(self._files[at], grey=self._grey)
 
-class RememberedFeatures:
-    """Patch features of GoodPictures, in half precision: kept up to so many bytes, computed anew beyond."""
-
-    def __init__(self, features: "PatchFeatures", limit: int = _REMEMBERED):
-        self.features = features
-        self.space = features.space
-        self._room = limit
-        self._kept: dict[int, np.ndarray] = {}
-
-    def __call__(self, picture: GoodPicture) -> np.ndarray:
-        """float32 (h, w, d), see PatchFeatures. Raises PictureUnreadable, StorageAway."""
-        key = picture.file.pk
-        if key in self._kept:
-            return self._kept[key].astype(np.float32)
-        patches = self.features(picture.load()).astype(np.float16)
-        if patches.nbytes <= self._room:
-            self._room -= patches.nbytes
-            self._kept[key] = patches
-        return patches.astype(np.float32)
+    def chosen(self, which: np.ndarray) -> "GoodPictures":
+        """Some of them: bool (n,)."""
+        return GoodPictures([self._files[at] for at in np.flatnonzero(which)], grey=self._grey)
 
 
 def pictures_survey(files: Sequence[ImageFile], tell: Tell) -> tuple[np.ndarray, bool]:

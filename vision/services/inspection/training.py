@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
@@ -12,15 +13,17 @@ from django.utils import timezone
 
 from cases.models import ImageFile, Job
 from cases.services.jobs import JobProgress, job_create
-from vision.engine.folds import grouped_folds
-from vision.engine.patchcore import PatchCore
 from vision.engine.rejection import RejectionRule, TooFewGoodParts, held_out_split, parts_needed
 from vision.engine.weight_checks import weights_verified
 from vision.models import Inspector, InspectorVersion
 from vision.models.inspection import HoldOut, Rule
-from vision.services.inspection.good_pictures import GoodPicture, RememberedFeatures, pictures_survey
-from vision.services.inspection.versions import features_of, version_folder, version_number_next
+from vision.services.inspection.good_pictures import GoodPictures, pictures_survey
+from vision.services.inspection.versions import mapper_of, version_folder, version_number_next
 from vision.services.weights import weights_keep
+
+if TYPE_CHECKING:
+    from vision.engine.mapped_pictures import PictureMapper
+    from vision.engine.part_inspector import PartInspector
 
 TRAIN_KIND = "vision.tasks.train_inspector"
 #: Different parts, below which nothing can be said of what varies among good ones.
@@ -28,23 +31,25 @@ LEAST_PARTS = 2
 #: A picture of another product is, everywhere, so many times as far from good as the worst good part.
 _FOREIGN = 1.5
 _WORDS = {
-    "turns": "Scoring good parts by what was learned from the others",
     "look": "Looking at good parts",
-    "compare": "Comparing their patches",
+    "draw": "Drawing faults on good parts",
+    "turns": "Judging good parts by what was learned from the others",
+    "compare": "Comparing the patches of good parts",
     "select": "Choosing the patches that stand for all",
-    "score": "Scoring good parts that were held out",
+    "head": "Learning the drawn faults",
+    "score": "Judging good parts that were held out",
 }
 #: Where the steps lie on the progress bar, in per cent.
 _BAR = {
-    "survey": (0, 15),
-    "turns": (15, 80),
-    "look": (80, 85),
-    "compare": (85, 88),
-    "select": (88, 96),
+    "survey": (0, 12),
+    "look": (12, 20),
+    "draw": (20, 28),
+    "turns": (28, 85),
+    "compare": (85, 87),
+    "select": (87, 93),
+    "head": (93, 96),
     "score": (96, 99),
 }
-#: How often everything is learned without a part of the good pictures, to score these.
-_FOLDS = 4
 
 
 class TrainingRefused(Exception):
@@ -55,7 +60,7 @@ class TrainingRefused(Exception):
 class _Trained:
     """A fitted model, which pictures it never saw (bool (n,)), and scores of held-out good parts."""
 
-    model: PatchCore
+    model: "PartInspector"
     held: np.ndarray
     scores: np.ndarray
     typical: np.ndarray
@@ -108,11 +113,11 @@ def inspector_train(progress: JobProgress, *, device: str | None = None) -> Insp
             f"All {len(files)} good pictures of {inspector} show the same part: add pictures of others, or it"
             " can't know what varies among good parts."
         )
-    features = RememberedFeatures(features_of(inspector.backbone, digest, device))
+    mapper = mapper_of(inspector.backbone, digest, device)
     if inspector.hold_out == HoldOut.PICTURES:
         groups = np.arange(len(files))
     with progress.alive():
-        trained = _train(inspector, [GoodPicture(file, grey=grey) for file in files], groups, features, tell)
+        trained = _train(inspector, GoodPictures(files, grey=grey), groups, mapper, tell)
     version = _version_store(
         progress.job, inspector, files, trained, digest, grey, time.monotonic() - started
     )
@@ -137,38 +142,26 @@ def _teller(progress: JobProgress):
 
 
 def _train(
-    inspector: Inspector, good: list[GoodPicture], groups: np.ndarray, features: RememberedFeatures, tell
+    inspector: Inspector, good: GoodPictures, groups: np.ndarray, mapper: "PictureMapper", tell
 ) -> _Trained:
-    """Fit to the good pictures, and score each by what was learned without it and its near-duplicates."""
+    """Fit to the good pictures, and score those that were held out, for good or in turns."""
+    # It brings torch, which must not be there before a fork.
+    from vision.engine.part_inspector import PartInspector
+
+    def told(step: str, done: int, total: int | None) -> None:
+        tell(step, done / (total or 1))
+
+    model = PartInspector(mapper, threads=settings.THREADS or 1)
     if inspector.rule == Rule.SPLIT:
         held = held_out_split(groups, parts_needed(inspector.alpha))
-        if held is not None:
-            model = _fit(_chosen(good, ~held), features, tell)
-            return _Trained(model, held, *_score(model, _chosen(good, held), tell))
-    folds = grouped_folds(np.zeros(len(good)), groups, _FOLDS)
-    count = int(folds.max()) + 1
-    scores, typical = np.empty(len(good)), np.empty(len(good))
-    for fold in range(count):
-        own = folds == fold
-
-        def tell_fold(step: str, share: float, fold: int = fold) -> None:
-            tell("turns", (fold + share) / count)
-
-        model = _fit(_chosen(good, ~own), features, tell_fold)
-        scores[own], typical[own] = _score(model, _chosen(good, own), tell_fold)
-    return _Trained(_fit(good, features, tell), np.zeros(len(good), bool), scores, typical)
+        if held is not None and len(np.unique(groups[~held])) >= LEAST_PARTS:
+            model.fit(good.chosen(~held), groups[~held], progress=told)
+            return _Trained(model, held, *_score(model, good.chosen(held), tell))
+    model.fit(good, groups, progress=told)
+    return _Trained(model, np.zeros(len(good), bool), model.good_scores_, model.good_typical_)
 
 
-def _chosen(good: list[GoodPicture], which: np.ndarray) -> list[GoodPicture]:
-    return [good[at] for at in np.flatnonzero(which)]
-
-
-def _fit(good: list[GoodPicture], features: RememberedFeatures, tell) -> PatchCore:
-    model = PatchCore(features, threads=settings.THREADS or 1)
-    return model.fit(good, progress=lambda step, done, total: tell(step, done / (total or 1)))
-
-
-def _score(model: PatchCore, good: list[GoodPicture], tell) -> tuple[np.ndarray, np.ndarray]:
+def _score(model: "PartInspector", good: GoodPictures, tell) -> tuple[np.ndarray, np.ndarray]:
     """Scores and typical distances of good pictures, float64 (m,) each."""
     seen = []
     for picture in good:

@@ -12,17 +12,17 @@ from django.db.models import Max
 from django.utils import timezone
 
 from vision.engine.array_folder import FolderError
-from vision.engine.patchcore import PatchCore
 from vision.models import Inspector, InspectorVersion
 from vision.services.weights import weights_of
 
 if TYPE_CHECKING:
-    from vision.engine.patch_features import PatchFeatures
+    from vision.engine.mapped_pictures import PictureMapper
+    from vision.engine.part_inspector import PartInspector
 
 State = InspectorVersion.State
 _opening = Lock()
 #: Versions of this process by their row: opened in milliseconds, and their pages are shared.
-_opened: dict[int, PatchCore] = {}
+_opened: dict[int, "PartInspector"] = {}
 _OPENED = 16
 
 
@@ -55,14 +55,17 @@ def version_active(inspector: Inspector) -> InspectorVersion:
     return version
 
 
-def version_open(version: InspectorVersion) -> PatchCore:
+def version_open(version: InspectorVersion) -> "PartInspector":
     """What a version learned, opened once in a process. Raises InspectorUnusable, WeightsError."""
+    # It brings torch, which must not be there before a fork.
+    from vision.engine.part_inspector import PartInspector
+
     with _opening:
         if version.pk not in _opened:
             folder = version_folder(version.inspector, version.number)
-            features = features_of(version.backbone, version.weights_sha256)
+            mapper = mapper_of(version.backbone, version.weights_sha256)
             try:
-                opened = PatchCore.open(folder, features, threads=settings.THREADS or 1)
+                opened = PartInspector.open(folder, mapper, threads=settings.THREADS or 1)
             except FolderError as error:
                 raise InspectorUnusable(
                     f"{version} can't be opened: {error} Train the inspector again, or activate another"
@@ -98,12 +101,11 @@ def version_activate(version: InspectorVersion, *, user=None) -> InspectorVersio
 
 
 @lru_cache(maxsize=4)
-def features_of(backbone: str, weights_sha256: str, device: str | None = None) -> "PatchFeatures":
-    """The patch features of a network, built once in a process. Raises WeightsError."""
-    # torch takes a second to load, and must not be there before a fork.
+def mapper_of(backbone: str, weights_sha256: str, device: str | None = None) -> "PictureMapper":
+    """What maps pictures by a network, built once in a process. Raises WeightsError."""
     import torch
 
-    from vision.engine.patch_features import PatchFeatures
+    from vision.engine.mapped_pictures import PictureMapper
 
     path = weights_of(backbone, weights_sha256)
-    return PatchFeatures(backbone, path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return PictureMapper(backbone, path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
