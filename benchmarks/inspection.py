@@ -1,10 +1,11 @@
 """How well inspection from good parts alone works: pictures, pixels, false rejects, speed, contamination.
 
-    python benchmarks/inspection.py DIR [--backbone faultnet] [--json FILE]
+    python benchmarks/inspection.py DIR [--backbone faultnet] [--skip PART ...] [--json FILE]
 
 DIR is laid out as in MVTec AD: train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png. All
 figures beside random weights in the same run. "Grouped" draws the good test pictures anew so that no
 near-duplicate of a test picture, good or faulty, was fitted: pictures of pieces that were never seen.
+Contamination is that of the coarse patches alone.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
 from scipy.stats import binom
 from tqdm import tqdm
 
@@ -29,20 +32,21 @@ from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE
 from vision.engine.coreset import greedy_coreset
 from vision.engine.duplicates import fingerprint, near_duplicate_groups
 from vision.engine.embedder import Embedder
-from vision.engine.folds import grouped_folds
 from vision.engine.images import EXTENSIONS, load_image
 from vision.engine.inspection_measures import PixelMeasures, at_threshold, bootstrap, box_holds, image_auroc
+from vision.engine.mapped_pictures import PictureMapper
+from vision.engine.part_inspector import PartInspector
 from vision.engine.patch_features import PatchFeatures
 from vision.engine.patch_sample import PatchSample
-from vision.engine.patchcore import PatchCore
+from vision.engine.patchcore import Inspection, PatchCore
 from vision.engine.rejection import RejectionRule, TooFewGoodParts
 from vision.engine.weight_files import find_weights
 
 ALPHA = 0.01
-FOLDS = 4
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
 CORESET_STEPS = 500
 TIMED = 40
+FITTED_FOR_SPEED = 60
 RIVAL = "wide_resnet50_2"
 
 
@@ -89,22 +93,28 @@ def main() -> int:
         "processor_threads": options.threads,
     }
     good = [one for one in pictures if one.fitted]
-    report["training"] = training(PatchFeatures(options.backbone, weights), good)
     groups = duplicate_groups(pictures)
     report["results"] = {}
     for name, file in ((options.backbone, weights), ("random weights", None)):
-        features = Remembered(PatchFeatures(options.backbone, file))
+        if file is None and "random" in options.skip:
+            continue
+        mapper = PictureMapper(options.backbone, file)
         report["results"][name] = {
-            "as given": evaluated(features, *parted(pictures, groups, given(pictures)), name),
-            "grouped": evaluated(features, *parted(pictures, groups, grouped(pictures, groups)), name),
+            variant: evaluated(
+                mapper, *parted(pictures, groups, sides), f"{name}, {variant}", options.threads
+            )
+            for variant, sides in (("as given", given(pictures)), ("grouped", grouped(pictures, groups)))
         }
-        if file:
-            report["contamination"] = contaminated(features, pictures, groups)
-            report["coreset"] = coreset_speed(features, good)
-    report["speed"] = {
-        options.backbone: speed(PatchFeatures(options.backbone, weights), good, options.threads),
-        f"{RIVAL}, random weights": speed(PatchFeatures(RIVAL, None), good, options.threads),
-    }
+    features = Remembered(PatchFeatures(options.backbone, weights))
+    if "contamination" not in options.skip:
+        report["contamination"] = contaminated(features, pictures, groups)
+    if "coreset" not in options.skip:
+        report["coreset"] = coreset_speed(features, good)
+    if "speed" not in options.skip:
+        report["speed"] = {
+            options.backbone: speed(PictureMapper(options.backbone, weights), good, options.threads),
+            f"{RIVAL}, random weights": speed(PictureMapper(RIVAL, None), good, options.threads),
+        }
     show(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -116,6 +126,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, metavar="DIR", help="Laid out as in MVTec AD.")
     parser.add_argument("--backbone", choices=list(BACKBONES), default=DEFAULT_BACKBONE)
     parser.add_argument("--data", type=Path, default=ROOT / "var", help="Data folder, for weights.")
+    parser.add_argument(
+        "--skip",
+        nargs="*",
+        default=[],
+        choices=["random", "contamination", "coreset", "speed"],
+        help="Parts to leave out.",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures to a file as well.")
     return parser.parse_args()
@@ -132,15 +149,6 @@ def read_set(folder: Path) -> list[Picture]:
                 size = load_image(path).size
                 found.append(Picture(path, kind, part == "train", size, mask if mask.exists() else None))
     return found
-
-
-def training(features: PatchFeatures, good: list[Picture]) -> dict:
-    """Seconds and peak memory of a fit from the files, before anything else has run."""
-    start = time.perf_counter()
-    PatchCore(features).fit(load_image(one.path) for one in tqdm(good, desc="Training"))
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"pictures": len(good), "seconds": seconds, "peak_memory_mib": peak}
 
 
 def duplicate_groups(pictures: list[Picture]) -> np.ndarray:
@@ -184,27 +192,53 @@ def chosen(pictures: Sequence[Picture], which: np.ndarray) -> list[Picture]:
     return [one for one, wanted in zip(pictures, which, strict=True) if wanted]
 
 
+class Loaded(Sequence):
+    """Pixels of pictures, read whenever they are needed."""
+
+    def __init__(self, pictures: Sequence[Picture]):
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, at: int) -> Image.Image:
+        return load_image(self._pictures[at].path)
+
+
 def evaluated(
-    features: Remembered, good: list[Picture], tests: list[Picture], groups: np.ndarray, name: str
+    mapper: PictureMapper,
+    good: list[Picture],
+    tests: list[Picture],
+    groups: np.ndarray,
+    name: str,
+    threads: int,
 ) -> dict:
     """Fit to good pictures and judge the tests, with measures of pictures, of pixels and at a threshold."""
-    model = PatchCore(features).fit(good)
-    pixels = PixelMeasures(0, 8 * min(model.level_, 100))
+    start = time.perf_counter()
+    with tqdm(desc=name, total=1.0) as bar:
+        model = PartInspector(mapper, threads=threads).fit(Loaded(good), groups, progress=follow(bar))
+    fit = {
+        "seconds": time.perf_counter() - start,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    pixels = PixelMeasures(-1, 20 * model.level_)
     scores, hits = [], []
     for one in tqdm(tests, desc=name):
-        seen = model.inspect([one])[0]
+        seen = model.inspect([load_image(one.path)])[0]
         scores.append(seen.score)
         if one.faulty and one.mask:
             mask = np.asarray(load_image(one.mask).convert("L")) > 127
             pixels.add(seen.map, mask)
             if mask.any():
-                hits.append(bool(seen.regions) and box_holds(seen.regions[0].region.box, mask))
+                hits.append((held_by_box(seen, mask), held_by_peak(seen, mask)))
         elif not one.faulty:
             pixels.add(seen.map, None)
     scores, kinds = np.array(scores), np.array([one.kind for one in tests])
     faulty = kinds != "good"
     result = {
         "pictures": {"fitted": len(good), "good": int(sum(~faulty)), "faulty": int(sum(faulty))},
+        "fit": fit,
+        "choice": asdict(model.choice_),
         "image_auroc": asdict(bootstrap(image_auroc, scores, faulty)),
         "by_kind": {
             str(kind): image_auroc(
@@ -212,39 +246,53 @@ def evaluated(
             )
             for kind in np.unique(kinds[faulty])
         },
-        "new_pictures": rejected(features, good, tests, np.arange(len(good))),
-        "new_parts": rejected(features, good, tests, groups),
+        "new_parts": rejected(model.good_scores_, scores, faulty),
     }
     if pixels.regions:
+        in_box, on_peak = np.mean(hits, axis=0)
         result |= {
             "pixel_auroc": pixels.auroc(),
             "aupro": pixels.aupro(),
-            "centre_in_top_box": float(np.mean(hits)),
+            "centre_in_top_box": float(in_box),
+            "peak_on_mask": float(on_peak),
         }
     return result
 
 
-def rejected(features: Remembered, good: list[Picture], tests: list[Picture], groups: np.ndarray) -> dict:
-    """Recall and false rejects at the threshold that good parts give which are held out in turns.
+def follow(bar: tqdm):
+    """Show the steps of a fit, and how far the present one is."""
 
-    `groups` int64 (n,) of the good pictures are held out together.
-    """
-    folds = grouped_folds(np.zeros(len(good)), groups, FOLDS)
-    scores = np.empty(len(good))
-    for fold in range(int(folds.max()) + 1):
-        own = folds == fold
-        scores[own] = PatchCore(features).fit(chosen(good, ~own)).score(chosen(good, own))
+    def told(step: str, done: int, total: int | None) -> None:
+        bar.set_postfix_str(step, refresh=False)
+        bar.n = round(done / (total or 1), 2)
+        bar.refresh()
+
+    return told
+
+
+def held_by_box(seen: Inspection, mask: np.ndarray) -> bool:
+    return bool(seen.regions) and box_holds(seen.regions[0].region.box, mask)
+
+
+def held_by_peak(seen: Inspection, mask: np.ndarray) -> bool:
+    """Whether the hottest place lies on the mask, or within five pixels of it."""
+    row, column = np.unravel_index(seen.map.argmax(), seen.map.shape)
+    return bool(cv2.dilate(mask.astype(np.uint8), np.ones((11, 11)))[row, column])
+
+
+def rejected(good: np.ndarray, scores: np.ndarray, faulty: np.ndarray) -> dict:
+    """Recall and false rejects at the threshold of good parts that were held out in turns."""
     try:
-        rule = RejectionRule(alpha=ALPHA).fit(scores)
+        rule = RejectionRule(alpha=ALPHA).fit(good)
     except TooFewGoodParts as error:
         return {"refused": str(error)}
-    faulty = np.array([one.faulty for one in tests])
-    found = PatchCore(features).fit(good).score(tests)
-    result = asdict(at_threshold(found, faulty, rule.threshold_))
     count = int(sum(~faulty))
     # The range of 95 in 100 sets of so many good parts of which each is rejected with the chance alpha.
     low, high = binom.ppf([0.025, 0.975], count, ALPHA) / count
-    return result | {"threshold": rule.threshold_, "binomial_interval": [float(low), float(high)]}
+    return asdict(at_threshold(scores, faulty, rule.threshold_)) | {
+        "threshold": rule.threshold_,
+        "binomial_interval": [float(low), float(high)],
+    }
 
 
 def contaminated(features: Remembered, pictures: list[Picture], groups: np.ndarray) -> list[dict]:
@@ -282,7 +330,7 @@ def coreset_speed(features: Remembered, good: list[Picture]) -> dict:
     """Seconds of the same steps on the same patches: one product a step, and a difference norm a step."""
     sample = PatchSample(PatchCore(features).sample_size)
     for one in good:
-        sample.add(features(one))
+        sample.add(features(one), one.size)
     patches, _ = sample.taken()
     start = time.perf_counter()
     mine = greedy_coreset(patches, CORESET_STEPS)
@@ -300,11 +348,11 @@ def coreset_speed(features: Remembered, good: list[Picture]) -> dict:
             "usual_loop_seconds": plain, "times": plain / ours, "same_choice": same}  # fmt: skip
 
 
-def speed(features: PatchFeatures, good: list[Picture], threads: int) -> dict:
-    """Pictures a second from decoded pixels to score and map; the bank is as large as it would be."""
+def speed(mapper: PictureMapper, good: list[Picture], threads: int) -> dict:
+    """Pictures a second from decoded pixels to score and map."""
     images = [load_image(one.path) for one in good[:TIMED]]
-    fitted = [load_image(one.path) for one in good[:: max(1, len(good) // 150)]]
-    model = PatchCore(features, selection="random", threads=threads).fit(fitted)
+    model = PartInspector(mapper, most_drawn=20, threads=threads)
+    model.fit(Loaded(good[:: max(1, len(good) // FITTED_FOR_SPEED)]))
     model.inspect(images[:2])
     start = time.perf_counter()
     for image in images:
@@ -312,47 +360,47 @@ def speed(features: PatchFeatures, good: list[Picture], threads: int) -> dict:
     single = len(images) / (time.perf_counter() - start)
     start = time.perf_counter()
     model.inspect(images)
-    return {"bank": len(model.bank_), "single": single, "batch": len(images) / (time.perf_counter() - start)}
+    banks = {scale: len(bank.bank_) for scale, bank in model.patches_.items()}
+    return {"banks": banks, "single": single, "batch": len(images) / (time.perf_counter() - start)}
 
 
 def show(report: dict) -> None:
-    training = report["training"]
-    print(
-        f"{report['source']}: fitted to {training['pictures']} in {training['seconds']:.0f} s,"
-        f" peak {training['peak_memory_mib']:.0f} MiB, {report['processor_threads']} threads"
-    )
+    print(f"{report['source']}, {report['processor_threads']} threads")
     for name, variants in report["results"].items():
         for variant, found in variants.items():
             print(f"\n{name}, {variant} {found['pictures']}")
             show_measures(found)
-    print("\nFaulty among the fitted: share, image AUROC with and without the filter")
-    for row in report["contamination"]:
+    if "contamination" in report:
+        print("\nFaulty among the fitted: share, image AUROC with and without the filter")
+        for row in report["contamination"]:
+            print(
+                f"  {row['share']:.0%} ({row['faulty']} of {row['faulty'] + row['good']}):"
+                f" {100 * row['filter']:.1f}, {100 * row['no_filter']:.1f}"
+            )
+    if "coreset" in report:
+        core = report["coreset"]
         print(
-            f"  {row['share']:.0%} ({row['faulty']} of {row['faulty'] + row['good']}):"
-            f" {100 * row['filter']:.1f}, {100 * row['no_filter']:.1f}"
+            f"\nCoreset: {core['steps']} steps of {core['patches']} in {core['seconds']:.1f} s, usual loop"
+            f" {core['usual_loop_seconds']:.1f} s ({core['times']:.1f} times),"
+            f" same choice {core['same_choice']:.0%}"
         )
-    core = report["coreset"]
-    print(
-        f"\nCoreset: {core['steps']} steps of {core['patches']} in {core['seconds']:.1f} s, usual loop"
-        f" {core['usual_loop_seconds']:.1f} s ({core['times']:.1f} times),"
-        f" same choice {core['same_choice']:.0%}"
-    )
-    for name, found in report["speed"].items():
+    for name, found in report.get("speed", {}).items():
         print(f"{name}: {found['single']:.1f} pictures a second one by one, {found['batch']:.1f} in a batch")
 
 
 def show_measures(found: dict) -> None:
     auroc = found["image_auroc"]
     kinds = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in found["by_kind"].items())
+    print(f"  fitted in {found['fit']['seconds']:.0f} s, peak {found['fit']['peak_memory_mib']:.0f} MiB")
+    print(f"  heard: {found['choice']['opinion']}, AUROC on drawn faults {found['choice']['auroc']}")
     print(
         f"  image AUROC {100 * auroc['value']:.1f}"
         f" ({100 * auroc['low']:.1f} to {100 * auroc['high']:.1f}); {kinds}"
     )
-    for key in ("pixel_auroc", "aupro", "centre_in_top_box"):
+    for key in ("pixel_auroc", "aupro", "centre_in_top_box", "peak_on_mask"):
         if key in found:
             print(f"  {key} {100 * found[key]:.1f}")
-    for key in ("new_pictures", "new_parts"):
-        print(f"  at alpha {ALPHA:.0%}, held out as {key.replace('_', ' ')}: {found[key]}")
+    print(f"  at alpha {ALPHA:.0%}: {found['new_parts']}")
 
 
 if __name__ == "__main__":

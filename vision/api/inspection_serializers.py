@@ -91,7 +91,9 @@ class InspectionRegionSerializer(serializers.Serializer):
 
     box = serializers.ListField(child=serializers.IntegerField(), help_text="x, y, width, height in pixels.")
     area = serializers.IntegerField(help_text="Pixels.")
-    peak = serializers.FloatField(help_text="Its largest distance from good.")
+    peak = serializers.FloatField(
+        help_text="Its largest anomaly: 1 is that of one in ten places of good parts, 2 that of one in 100."
+    )
     peak_at = serializers.ListField(child=serializers.IntegerField(), help_text="x, y of that pixel.")
     outline = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField()), help_text="Corners x, y of a polygon."

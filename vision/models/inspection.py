@@ -167,7 +167,7 @@ class InspectorVersion(models.Model):
         null=True, blank=True, help_text="Above it a part is rejected; empty without enough good parts."
     )
     reason = models.CharField(max_length=500, help_text="How the threshold came about, as a sentence.")
-    level = models.FloatField(help_text="Distance from which on a patch is suspicious.")
+    level = models.FloatField(help_text="Anomaly from which on a place is suspicious.")
     foreign_from = models.FloatField(
         null=True,
         blank=True,
@@ -210,6 +210,23 @@ class InspectorVersion(models.Model):
 
     def __str__(self):
         return f"{self.inspector} v{self.number}"
+
+    @property
+    def heard(self) -> str:
+        """Who decides, as a sentence."""
+        choice = self.parameters.get("choice", {"opinion": "patches", "auroc": {}})
+        who = {
+            "patches": "Judged by its patches alone",
+            "head": "Judged by a head that knows drawn faults alone",
+            "both": "Judged by its patches and a head that knows drawn faults",
+        }[choice["opinion"]]
+        shares = choice["auroc"]
+        if not shares:
+            return f"{who}."
+        return (
+            f"{who}: on drawn faults the AUROC of the patches is {shares['patches']:.2f}, that of the head"
+            f" {shares['head']:.2f}."
+        )
 
 
 class Evaluation(models.Model):
@@ -255,7 +272,7 @@ class Inspection(models.Model):
     name = models.CharField("file name", max_length=200, blank=True)
     serial_number = models.CharField(max_length=60, blank=True)
     verdict = models.CharField(max_length=9, choices=Verdict.choices, db_index=True)
-    score = models.FloatField(help_text="Distance from good; above the threshold is a fail.")
+    score = models.FloatField(help_text="How unlike good parts; above the threshold is a fail.")
     threshold = models.FloatField(null=True, blank=True)
     p_value = models.FloatField(
         null=True, blank=True, help_text="Share of good parts that look at least as bad."
@@ -264,7 +281,7 @@ class Inspection(models.Model):
     notes = models.JSONField(default=list, help_text="What to know about this result, as sentences.")
     regions = models.JSONField(
         default=list,
-        help_text='[{"box": [x, y, width, height], "area": pixels, "peak": distance, "peak_at": [x, y],'
+        help_text='[{"box": [x, y, width, height], "area": pixels, "peak": anomaly, "peak_at": [x, y],'
         ' "outline": [[x, y], …], "nearest": […]}], the most suspicious first.',
     )
     nearest = models.JSONField(
@@ -272,7 +289,7 @@ class Inspection(models.Model):
         help_text="Good patches nearest to the most suspicious one:"
         ' [{"sha256": …, "box": […], "distance": …}].',
     )
-    grid = models.BinaryField(help_text="Distances of the patches, little-endian float16, row by row.")
+    grid = models.BinaryField(help_text="Anomaly of each place, little-endian float16, row by row.")
     grid_rows = models.PositiveIntegerField()
     grid_columns = models.PositiveIntegerField()
     milliseconds = models.FloatField(default=0)
