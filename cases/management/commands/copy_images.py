@@ -1,6 +1,9 @@
 """manage.py copy_images: originals from the data folder into the bucket that FAULTDIAG_STORAGE names."""
 
+import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, default_storage
@@ -11,6 +14,7 @@ from cases.models import ImageFile
 from cases.services.originals import Copied, originals_copy
 from cases.storages import StorageAway
 
+Item = TypeVar("Item")
 #: Originals with problems that are listed one by one; the rest are counted.
 _LISTED = 50
 
@@ -45,7 +49,7 @@ class Command(BaseCommand):
         try:
             default_storage.check()
             with tqdm(desc="Copying", unit="img", total=ImageFile.objects.count()) as bar:
-                for image_file, became in originals_copy(source, default_storage):
+                for image_file, became in _until_interrupted(originals_copy(source, default_storage)):
                     counts[became] += 1
                     if not became.is_good:
                         problems.append(f"{image_file.original.name}: {became}")
@@ -67,3 +71,25 @@ class Command(BaseCommand):
             self.stderr.write(f"  and {len(problems) - _LISTED} more")
         if problems:
             raise CommandError(f"{len(problems)} originals are not in {default_storage}.")
+
+
+def _until_interrupted(items: Iterable[Item]) -> Iterator[Item]:
+    """The items; the first Ctrl-C raises KeyboardInterrupt between two of them, the next one at once.
+
+    Python drops an interrupt that arrives in a destructor, of which the libraries of the bucket have many.
+    """
+    came = False
+
+    def remember(signum, frame):
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, remember)
+    try:
+        for item in items:
+            yield item
+            if came:
+                raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, usual)
