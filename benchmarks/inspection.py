@@ -14,25 +14,31 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from scipy.stats import binom
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.inspection_sets import (
+    Loaded,
+    Picture,
+    chosen,
+    duplicate_groups,
+    given,
+    grouped,
+    parted,
+    read_set,
+)
 from vision.engine.backbones import BACKBONES, DEFAULT_BACKBONE
 from vision.engine.coreset import greedy_coreset
-from vision.engine.duplicates import fingerprint, near_duplicate_groups
-from vision.engine.embedder import Embedder
-from vision.engine.images import EXTENSIONS, load_image
+from vision.engine.images import load_image
 from vision.engine.inspection_measures import PixelMeasures, at_threshold, bootstrap, box_holds, image_auroc
 from vision.engine.mapped_pictures import PictureMapper
 from vision.engine.part_inspector import PartInspector
@@ -48,21 +54,6 @@ CORESET_STEPS = 500
 TIMED = 40
 FITTED_FOR_SPEED = 60
 RIVAL = "wide_resnet50_2"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A file of the set; its pixels are read when they are needed."""
-
-    path: Path
-    kind: str
-    fitted: bool
-    size: tuple[int, int]
-    mask: Path | None
-
-    @property
-    def faulty(self) -> bool:
-        return self.kind != "good"
 
 
 class Remembered:
@@ -93,7 +84,7 @@ def main() -> int:
         "processor_threads": options.threads,
     }
     good = [one for one in pictures if one.fitted]
-    groups = duplicate_groups(pictures)
+    groups = duplicate_groups(pictures, options.data)
     report["results"] = {}
     for name, file in ((options.backbone, weights), ("random weights", None)):
         if file is None and "random" in options.skip:
@@ -136,73 +127,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures to a file as well.")
     return parser.parse_args()
-
-
-def read_set(folder: Path) -> list[Picture]:
-    found = []
-    for part, kinds in (("train", ["good"]), ("test", sorted(p.name for p in (folder / "test").iterdir()))):
-        for kind in kinds:
-            for path in sorted((folder / part / kind).glob("*")):
-                if path.suffix.lower()[1:] not in EXTENSIONS:
-                    continue
-                mask = folder / "ground_truth" / kind / f"{path.stem}_mask.png"
-                size = load_image(path).size
-                found.append(Picture(path, kind, part == "train", size, mask if mask.exists() else None))
-    return found
-
-
-def duplicate_groups(pictures: list[Picture]) -> np.ndarray:
-    embedder = Embedder(DEFAULT_BACKBONE, find_weights(DEFAULT_BACKBONE, ROOT / "var"))
-    vectors, prints = [], []
-    for one in tqdm(pictures, desc="Near-duplicates"):
-        image = load_image(one.path)
-        vectors.append(embedder.embed([image])[0])
-        prints.append(fingerprint(image))
-    return near_duplicate_groups(prints, np.stack(vectors))
-
-
-def given(pictures: list[Picture]) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures to fit and to test, bool (n,) each, as the folders say."""
-    fitted = np.array([one.fitted for one in pictures])
-    return fitted, ~fitted
-
-
-def grouped(pictures: list[Picture], groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same with as many good ones to test; no group of near-duplicates is on both sides."""
-    faulty = np.array([one.faulty for one in pictures])
-    tests = int(sum(not one.fitted and not one.faulty for one in pictures))
-    held: set[int] = set()
-    for group in np.random.default_rng(0).permutation(np.unique(groups[~faulty])):
-        if sum(np.isin(groups, list(held)) & ~faulty) >= tests:
-            break
-        held.add(group)
-    fitted = ~faulty & ~np.isin(groups, list(held))
-    return fitted, ~fitted & ~np.isin(groups, groups[fitted])
-
-
-def parted(
-    pictures: list[Picture], groups: np.ndarray, sides: tuple[np.ndarray, np.ndarray]
-) -> tuple[list[Picture], list[Picture], np.ndarray]:
-    """Pictures to fit, pictures to test, and the groups of those to fit."""
-    fitted, tested = sides
-    return chosen(pictures, fitted), chosen(pictures, tested), groups[fitted]
-
-
-def chosen(pictures: Sequence[Picture], which: np.ndarray) -> list[Picture]:
-    return [one for one, wanted in zip(pictures, which, strict=True) if wanted]
-
-
-class Loaded(Sequence):
-    """Pixels of pictures, read whenever they are needed."""
-
-    def __init__(self, pictures: Sequence[Picture]):
-        self._pictures = pictures
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, at: int) -> Image.Image:
-        return load_image(self._pictures[at].path)
 
 
 def evaluated(

@@ -47,6 +47,8 @@ from vision.engine.patchcore import (
 )
 
 Item, Seen = TypeVar("Item"), TypeVar("Seen")
+#: Patches, their places, and the sizes of the pictures: see `PatchSample`.
+Sampled = tuple[np.ndarray, np.ndarray, np.ndarray]
 KIND = "opinions on good parts"
 FORMAT = 1
 #: How often everything is learned without a part of the good pictures.
@@ -221,7 +223,7 @@ class PartInspector:
         nearest = like(int(column), int(row))
         return Inspection(top_mean(grid, self.top_share), _typical(seen), grid, size, regions, nearest)
 
-    def _samples(self, kept: KeptPictures, report: Progress) -> dict[Scale, PatchSample]:
+    def _samples(self, kept: KeptPictures, report: Progress) -> dict[Scale, Sampled]:
         """Patches of all pictures at each scale."""
         banks = {scale: self.banks[scale](self.mapper.patches(scale)) for scale in SCALES}
         samples = {scale: PatchSample(bank.sample_size, self.seed) for scale, bank in banks.items()}
@@ -229,7 +231,7 @@ class PartInspector:
             for scale, bank in banks.items():
                 samples[scale].add(bank.features(picture), picture.size)
             report("look", at + 1, len(kept))
-        return samples
+        return {scale: (*sample.taken(), sample.sizes) for scale, sample in samples.items()}
 
     def _examples(
         self, pictures: Sequence[Image.Image], kept: KeptPictures, report: Progress
@@ -244,15 +246,14 @@ class PartInspector:
         return examples
 
     def _patches(
-        self, samples: dict[Scale, PatchSample], pictures: np.ndarray, report: Progress
+        self, samples: dict[Scale, Sampled], pictures: np.ndarray, report: Progress
     ) -> dict[Scale, PatchCore]:
         """Banks of the patches of some pictures."""
         fitted = {}
-        for scale, sample in samples.items():
-            patches, places = sample.taken()
+        for scale, (patches, places, sizes) in samples.items():
             own = np.isin(places[:, 0], pictures)
             bank = self.banks[scale](self.mapper.patches(scale))
-            fitted[scale] = bank.fit_patches(patches[own], places[own], sample.sizes, progress=report)
+            fitted[scale] = bank.fit_patches(patches[own], places[own], sizes, progress=report)
         return fitted
 
     def _turn(
@@ -260,7 +261,7 @@ class PartInspector:
         own: np.ndarray,
         family: tuple[str, ...],
         kept: KeptPictures,
-        samples: dict[Scale, PatchSample],
+        samples: dict[Scale, Sampled],
         examples: list[Example],
         tell: Callable[[float], None],
     ) -> "_Turn":

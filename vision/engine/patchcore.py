@@ -87,9 +87,9 @@ class Suspicion:
 class Inspection:
     """What was seen of a picture of `size` (width, height): a score (higher is worse), and where.
 
-    `grid` float32 (rows, columns) are the smoothed distances of its patches, `typical` their median: a part
-    of another product is far from good everywhere. `nearest` are the good patches nearest to the most
-    suspicious patch, also when no region stands out.
+    `grid` float32 (rows, columns) says how bad each place looks: for PatchCore the smoothed distances of its
+    patches. `typical` is the median distance: a part of another product is far from good everywhere.
+    `nearest` are the good patches nearest to the most suspicious patch, also when no region stands out.
     """
 
     score: float

@@ -129,13 +129,13 @@ def _good_patch(patch: GoodPatch, version: InspectorVersion) -> dict:
 
 
 def inspection_grid(inspection: Inspection) -> np.ndarray:
-    """The distances of the patches, float32 (rows, columns)."""
+    """The anomaly of each place, float32 (rows, columns)."""
     flat = np.frombuffer(bytes(inspection.grid), "<f2").astype(np.float32)
     return flat.reshape(inspection.grid_rows, inspection.grid_columns)
 
 
 def inspection_map(inspection: Inspection, *, longest: int | None = None) -> np.ndarray:
-    """The distances at the size of the picture, float32 (height, width), `longest` at most."""
+    """The anomaly at the size of the picture, float32 (height, width), `longest` at most."""
     file = inspection.file
     scale = min(1.0, longest / max(file.width, file.height)) if longest else 1.0
     size = (max(1, round(file.width * scale)), max(1, round(file.height * scale)))
