@@ -3,9 +3,10 @@
     python benchmarks/inspection.py DIR [--backbone faultnet] [--skip PART ...] [--json FILE]
 
 DIR is laid out as in MVTec AD: train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png. All
-figures beside random weights in the same run. "Grouped" draws the good test pictures anew so that no
-near-duplicate of a test picture, good or faulty, was fitted: pictures of pieces that were never seen.
-Contamination is that of the coarse patches alone.
+figures beside random weights in the same run. "As given" the pieces to fit are partly those to test,
+photographed again, so each is held out alone for the threshold. "Grouped" draws the good test pictures
+anew so that no near-duplicate of a test picture, good or faulty, was fitted: pictures of pieces that were
+never seen, and near-duplicates are held out together. Contamination is that of the coarse patches alone.
 """
 
 import argparse
@@ -29,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.inspection_sets import (
     Loaded,
     Picture,
+    auroc_by_kind,
     chosen,
     duplicate_groups,
     given,
@@ -84,7 +86,7 @@ def main() -> int:
         "processor_threads": options.threads,
     }
     good = [one for one in pictures if one.fitted]
-    groups = duplicate_groups(pictures, options.data)
+    duplicates = duplicate_groups(pictures, options.data)
     report["results"] = {}
     for name, file in ((options.backbone, weights), ("random weights", None)):
         if file is None and "random" in options.skip:
@@ -94,11 +96,14 @@ def main() -> int:
             variant: evaluated(
                 mapper, *parted(pictures, groups, sides), f"{name}, {variant}", options.threads
             )
-            for variant, sides in (("as given", given(pictures)), ("grouped", grouped(pictures, groups)))
+            for variant, sides, groups in (
+                ("as given", given(pictures), np.arange(len(pictures))),
+                ("grouped", grouped(pictures, duplicates), duplicates),
+            )
         }
     features = Remembered(PatchFeatures(options.backbone, weights))
     if "contamination" not in options.skip:
-        report["contamination"] = contaminated(features, pictures, groups)
+        report["contamination"] = contaminated(features, pictures, duplicates)
     if "coreset" not in options.skip:
         report["coreset"] = coreset_speed(features, good)
     if "speed" not in options.skip:
@@ -164,13 +169,8 @@ def evaluated(
         "fit": fit,
         "choice": asdict(model.choice_),
         "image_auroc": asdict(bootstrap(image_auroc, scores, faulty)),
-        "by_kind": {
-            str(kind): image_auroc(
-                scores[~faulty | (kinds == kind)], kinds[~faulty | (kinds == kind)] == kind
-            )
-            for kind in np.unique(kinds[faulty])
-        },
-        "new_parts": rejected(model.good_scores_, scores, faulty),
+        "by_kind": auroc_by_kind(scores, kinds),
+        "rejected": rejected(model.good_scores_, scores, faulty),
     }
     if pixels.regions:
         in_box, on_peak = np.mean(hits, axis=0)
@@ -195,7 +195,7 @@ def follow(bar: tqdm):
 
 
 def held_by_box(seen: Inspection, mask: np.ndarray) -> bool:
-    return bool(seen.regions) and box_holds(seen.regions[0].region.box, mask)
+    return box_holds(seen.hottest.region.box, mask)
 
 
 def held_by_peak(seen: Inspection, mask: np.ndarray) -> bool:
@@ -324,7 +324,7 @@ def show_measures(found: dict) -> None:
     for key in ("pixel_auroc", "aupro", "centre_in_top_box", "peak_on_mask"):
         if key in found:
             print(f"  {key} {100 * found[key]:.1f}")
-    print(f"  at alpha {ALPHA:.0%}: {found['new_parts']}")
+    print(f"  at alpha {ALPHA:.0%}: {found['rejected']}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from vision.engine.backbones import DEFAULT_BACKBONE
 from vision.engine.duplicates import fingerprint, near_duplicate_groups
 from vision.engine.embedder import Embedder
 from vision.engine.images import EXTENSIONS, load_image
+from vision.engine.inspection_measures import image_auroc
 from vision.engine.weight_files import find_weights
 
 
@@ -96,3 +97,12 @@ def parted(
 
 def chosen(pictures: Sequence[Picture], which: np.ndarray) -> list[Picture]:
     return [one for one, wanted in zip(pictures, which, strict=True) if wanted]
+
+
+def auroc_by_kind(scores: np.ndarray, kinds: np.ndarray) -> dict[str, float]:
+    """Each kind of fault against the good pictures, from scores float (n,) and kinds str (n,)."""
+    return {
+        str(kind): image_auroc(scores[beside], kinds[beside] == kind)
+        for kind in np.unique(kinds[kinds != "good"])
+        for beside in [(kinds == "good") | (kinds == kind)]
+    }

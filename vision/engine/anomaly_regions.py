@@ -39,11 +39,16 @@ def anomaly_regions(
         if len(regions) == most:
             break
         if not taken[row, column]:
-            peak = float(anomaly[row, column])
-            own = _around(anomaly > max(low, _SHARE * peak), row, column)
+            own = _reach(anomaly, row, column, low)
             taken |= own
-            regions.append(_region(own, peak, row, column))
+            regions.append(_region(own, float(anomaly[row, column]), row, column))
     return regions
+
+
+def hottest_region(anomaly: np.ndarray, *, low: float) -> Region:
+    """The region of the highest place of a map float32 (h, w), also where that is usual; see above."""
+    row, column = (int(at) for at in np.unravel_index(anomaly.argmax(), anomaly.shape))
+    return _region(_reach(anomaly, row, column, low), float(anomaly[row, column]), row, column)
 
 
 def _peaks(anomaly: np.ndarray, level: float) -> list[tuple[int, int]]:
@@ -59,6 +64,15 @@ def _peaks(anomaly: np.ndarray, level: float) -> list[tuple[int, int]]:
         row, column = np.unravel_index(inside.argmax(), inside.shape)
         peaks.append((int(y + row), int(x + column)))
     return sorted(peaks, key=lambda peak: (-anomaly[peak], peak))
+
+
+def _reach(anomaly: np.ndarray, row: int, column: int, low: float) -> np.ndarray:
+    """The places around a peak that belong to it, bool (h, w)."""
+    peak = float(anomaly[row, column])
+    floor = _SHARE * peak
+    if low < peak:
+        floor = max(floor, low)
+    return _around(anomaly >= peak if floor >= peak else anomaly > floor, row, column)
 
 
 def _around(above: np.ndarray, row: int, column: int) -> np.ndarray:

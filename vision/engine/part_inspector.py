@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from vision.engine.anomaly_regions import anomaly_regions
+from vision.engine.anomaly_regions import Region, anomaly_regions, hottest_region
 from vision.engine.array_folder import folder_open, folder_write
 from vision.engine.drawn_faults import Example, draw_examples
 from vision.engine.fault_head import FaultHead
@@ -37,7 +37,6 @@ from vision.engine.own_rarity import own_rarity
 from vision.engine.patch_sample import PatchSample
 from vision.engine.patchcore import (
     Comparison,
-    GoodPatch,
     Inspection,
     PatchCore,
     Progress,
@@ -210,18 +209,14 @@ class PartInspector:
         )
         size, coarse = picture.size, seen["coarse"]
 
-        def like(x: int, y: int) -> tuple[GoodPatch, ...]:
-            row, column = grid_place((x, y), size, coarse.found.shape[:2])
-            return self.patches_["coarse"].good_patches(coarse, row, column)
+        def suspicion(region: Region) -> Suspicion:
+            row, column = grid_place(region.peak_at, size, coarse.found.shape[:2])
+            return Suspicion(region, self.patches_["coarse"].good_patches(coarse, row, column))
 
         anomaly = anomaly_map(grid, size)
-        regions = tuple(
-            Suspicion(region, like(*region.peak_at))
-            for region in anomaly_regions(anomaly, self.level_, low=self.low_)
-        )
-        row, column = np.unravel_index(anomaly.argmax(), anomaly.shape)
-        nearest = like(int(column), int(row))
-        return Inspection(top_mean(grid, self.top_share), _typical(seen), grid, size, regions, nearest)
+        regions = tuple(suspicion(region) for region in anomaly_regions(anomaly, self.level_, low=self.low_))
+        hottest = suspicion(hottest_region(anomaly, low=self.low_))
+        return Inspection(top_mean(grid, self.top_share), _typical(seen), grid, size, regions, hottest)
 
     def _samples(self, kept: KeptPictures, report: Progress) -> dict[Scale, Sampled]:
         """Patches of all pictures at each scale."""

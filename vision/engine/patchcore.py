@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision.engine.anomaly_regions import Region, anomaly_regions
+from vision.engine.anomaly_regions import Region, anomaly_regions, hottest_region
 from vision.engine.array_folder import FolderError, folder_open, folder_write
 from vision.engine.coreset import greedy_coreset
 from vision.engine.index import faiss_loaded
@@ -89,7 +89,7 @@ class Inspection:
 
     `grid` float32 (rows, columns) says how bad each place looks: for PatchCore the smoothed distances of its
     patches. `typical` is the median distance: a part of another product is far from good everywhere.
-    `nearest` are the good patches nearest to the most suspicious patch, also when no region stands out.
+    `hottest` is the region of the highest place, also when none stands out.
     """
 
     score: float
@@ -97,7 +97,7 @@ class Inspection:
     grid: np.ndarray
     size: tuple[int, int]
     regions: tuple[Suspicion, ...]
-    nearest: tuple[GoodPatch, ...]
+    hottest: Suspicion
 
     @property
     def map(self) -> np.ndarray:
@@ -280,13 +280,14 @@ class PatchCore:
         if self.smoothing:
             grid = cv2.GaussianBlur(grid, (0, 0), self.smoothing, borderType=cv2.BORDER_REFLECT)
         grid = np.ascontiguousarray(grid)
-        regions = tuple(
-            Suspicion(region, self.good_patches(seen, *grid_place(region.peak_at, size, grid.shape)))
-            for region in anomaly_regions(anomaly_map(grid, size), self.level_)
-        )
-        peak = np.unravel_index(nearest.argmax(), nearest.shape)
-        typical = float(np.median(nearest))
-        return Inspection(self._score(seen), typical, grid, size, regions, self.good_patches(seen, *peak))
+        anomaly = anomaly_map(grid, size)
+
+        def suspicion(region: Region) -> Suspicion:
+            return Suspicion(region, self.good_patches(seen, *grid_place(region.peak_at, size, grid.shape)))
+
+        regions = tuple(suspicion(region) for region in anomaly_regions(anomaly, self.level_))
+        hottest = suspicion(hottest_region(anomaly, low=self.level_))
+        return Inspection(self._score(seen), float(np.median(nearest)), grid, size, regions, hottest)
 
     def _score(self, seen: Comparison) -> float:
         nearest = seen.distances[..., 0]

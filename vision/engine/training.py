@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from vision.engine.backbones import get_backbone
@@ -76,11 +77,12 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """`share` of the training that is done, from 0 to 1, and smoothed losses by name."""
+    """`share` of the stage that is done, from 0 to 1, and smoothed losses of the training by name."""
 
     step: int
     share: float
     losses: dict[str, float]
+    stage: Literal["training", "projection"] = "training"
 
 
 @dataclass(frozen=True)
@@ -204,11 +206,16 @@ def train(
             if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 state.save(checkpoint, plan)
                 saved_at = time.monotonic()
+        network = state.average.module.eval()
+        _set_projection(
+            network,
+            pool,
+            device,
+            lambda share: progress(TrainingProgress(state.step, share, dict(state.losses), "projection")),
+        )
     except KeyboardInterrupt:
         state.save(checkpoint, plan)
         raise
-    network = state.average.module.eval()
-    _set_projection(network, pool, device)
     digest = write_weights(network, out, {**asdict(plan), "steps": state.step, "scenes": len(pool)})
     checkpoint.unlink(missing_ok=True)
     return TrainingResult(out, digest, state.step, dict(state.losses))
@@ -286,18 +293,26 @@ def _dense_loss(local: Tensor, batch: ViewBatch, rng: np.random.Generator) -> Te
     return dense_contrastive_loss(first, second, scenes[spots.inside], spots.on_fault[spots.inside])
 
 
-def _set_projection(network: FaultNet, pool: Pool, device: torch.device) -> None:
-    """Compute the projection of the finished network from scenes of the pool, as they were drawn."""
+def _set_projection(
+    network: FaultNet, pool: Pool, device: torch.device, progress: Callable[[float], None]
+) -> None:
+    """Compute the projection of the finished network from scenes of the pool.
+
+    Enlarged to what the product's pictures are brought to: maps of another size have other statistics.
+    """
     spec = get_backbone("faultnet")
+    size = (spec.input_size, spec.input_size)
     rows = np.linspace(0, len(pool) - 1, min(PROJECTION_SCENES, len(pool))).astype(int)
     features = []
     with torch.inference_mode():
         for start in range(0, len(rows), 16):
             pixels = torch.from_numpy(pool.views[rows[start : start + 16]]).to(device).flatten(0, 1)
             views = (pixels.permute(0, 3, 1, 2).float() / 255 - spec.mean[0]) / spec.std[0]
+            views = functional.interpolate(views, size, mode="bilinear", align_corners=False)
             features.append(
                 pooled(network(views.contiguous(memory_format=torch.channels_last))).cpu().numpy()
             )
+            progress((start + len(features[-1]) // VIEWS) / len(rows))
     blocks = np.split(np.concatenate(features), np.cumsum([2 * c for c in STAGE_CHANNELS])[:-1], axis=1)
     weights, offsets = [], []
     for block, dimension in zip(blocks, STAGE_DIMENSIONS, strict=True):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vision.engine.anomaly_regions import Region, anomaly_regions
+from vision.engine.anomaly_regions import Region, anomaly_regions, hottest_region
 
 
 def test_boxes_areas_and_peaks():
@@ -44,3 +44,10 @@ def test_the_most_suspicious_are_kept():
 
 def test_nothing_above_the_level_is_no_region():
     assert anomaly_regions(np.ones((4, 4), np.float32), 1.0) == []
+
+
+def test_the_hottest_place_has_a_region_even_where_it_is_usual():
+    slope = np.tile(np.float32([0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0]), (3, 1))
+    assert hottest_region(slope, low=0.5) == anomaly_regions(slope, 4.5, low=0.5)[0]
+    assert hottest_region(slope, low=9).box == (3, 0, 5, 3)
+    assert hottest_region(np.zeros((3, 4), np.float32), low=1).box == (0, 0, 4, 3)

@@ -63,7 +63,7 @@ def test_a_picture_of_the_bank_is_its_own_evidence(features):
     model = PatchCore(features, lonely_from=None).fit([part(seed) for seed in range(3)])
     seen = model.inspect([part(1)])[0]
     assert seen.score == pytest.approx(0, abs=1e-2)
-    assert seen.nearest[0].picture == 1
+    assert seen.hottest.nearest[0].picture == 1
 
 
 def test_pictures_of_other_sizes_are_seen_too(model):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_training_lowers_the_contrastive_loss_and_writes_loadable_weights(pool, 
         pool,
         tmp_path / "net.safetensors",
         tmp_path / "net.checkpoint",
-        progress=lambda state: losses.append(state.losses["contrast"]),
+        progress=lambda state: state.stage == "training" and losses.append(state.losses["contrast"]),
     )
     assert result.steps == len(losses) == 60
     assert losses[-1] < losses[9] - 0.1  # the first ones are smoothed over few steps
@@ -89,6 +90,21 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(pool, tmp_path):
     resumed = train(PLAN, pool, out, checkpoint, resume=True)
     whole = train(PLAN, pool, tmp_path / "whole.safetensors", tmp_path / "whole.checkpoint")
     assert resumed.sha256 == whole.sha256
+
+
+def test_a_training_that_is_interrupted_at_its_end_goes_on_there(pool, tmp_path):
+    checkpoint, out, stages = tmp_path / "net.checkpoint", tmp_path / "resumed.safetensors", []
+
+    def stop_at_the_projection(state):
+        if state.stage == "projection":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(PLAN, pool, out, checkpoint, progress=stop_at_the_projection)
+    again = partial(train, PLAN, pool, out, checkpoint, resume=True)
+    resumed = again(progress=lambda state: stages.append(state.stage))
+    assert set(stages) == {"projection"}
+    assert resumed.sha256 == train(PLAN, pool, tmp_path / "whole", tmp_path / "other").sha256
 
 
 def test_a_checkpoint_of_another_training_is_refused(pool, tmp_path):

@@ -67,9 +67,13 @@ def _draw(plan, folder, workers):
 
 def _train(plan, pool, out, checkpoint, *, resume):
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    with tqdm(bar_format=layout, total=1.0, desc="Training") as bar:
+    with tqdm(bar_format=layout, total=1.0) as bar:
 
         def show(state):
+            stage = state.stage.capitalize()
+            if bar.desc != f"{stage}: ":
+                bar.reset(1.0)
+                bar.set_description(stage, refresh=False)
             bar.set_postfix(step=state.step, contrast=f"{state.losses['contrast']:.3f}", refresh=False)
             bar.update(state.share - bar.n)
 

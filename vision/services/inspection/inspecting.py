@@ -79,18 +79,21 @@ def image_inspect(
         notes.insert(0, f"Nothing in it is like the good parts of {version.inspector}: is it the right part?")
     if version.threshold is None:
         notes.append(version.reason)
+    verdict = _verdict(version, seen.score, is_foreign)
+    # A rejected part shows where to look, also when no place of it alone is out of the ordinary.
+    regions = seen.regions or (() if verdict == Verdict.PASS else (seen.hottest,))
     return Inspection(
         version=version,
         file=file,
         name=name[-200:],
-        verdict=_verdict(version, seen.score, is_foreign),
+        verdict=verdict,
         score=seen.score,
         threshold=version.threshold,
         p_value=float(p_values(np.array(version.good_scores), seen.score)),
         is_foreign=is_foreign,
         notes=notes,
-        regions=[_region(suspicion, version) for suspicion in seen.regions],
-        nearest=[_good_patch(patch, version) for patch in seen.nearest],
+        regions=[_region(suspicion, version) for suspicion in regions],
+        nearest=[_good_patch(patch, version) for patch in seen.hottest.nearest],
         grid=seen.grid.astype("<f2").tobytes(),
         grid_rows=seen.grid.shape[0],
         grid_columns=seen.grid.shape[1],
