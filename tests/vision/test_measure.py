@@ -100,6 +100,14 @@ class TestClassification:
         measured = classification_measure(twice, ROW, Split(partitions=1), watch)["product"]
         assert measured["train_images"]["mean"] + measured["test_images"]["mean"] == 40
 
+    def test_a_piece_of_many_pictures_counts_as_one(self):
+        vectors, labels = clouds(20, 0, 1)
+        many = np.repeat(vectors[-1:], 15, axis=0)  # looks like the others, and is not
+        together = np.r_[np.arange(40), np.full(15, 99)]
+        data = seen(np.vstack([vectors, many]), [*labels, *["c0"] * 15], together=together)
+        measured = classification_measure(data, ROW, Split(0.4, partitions=8), watch)["5nn"]
+        assert measured["top1"]["mean"] < measured["top1_by_piece"]["mean"] - 0.05
+
     def test_wrong_labels_are_measured_beside_right_ones(self):
         data = seen(*clouds(40, 0, 1, 2))
         measured = classification_measure(data, ROW, Split(partitions=2), watch, label_noise=0.9)["product"]

@@ -46,12 +46,23 @@ def test_classification_with_wrong_labels_and_near_duplicates_together(measured,
     assert report["near_duplicates"] == {"groups": 18, "largest": 2, "single": 17}
     assert list(report["results"]) == ["faultnet", "random weights", "LBP+HOG"]
     for row in report["results"].values():
-        keys = {"top1", "macro_f1", "ece", "brier", "aurc", "coverage", "set_size", "top1_fall"}
+        keys = {
+            "top1",
+            "top1_by_piece",
+            "macro_f1",
+            "ece",
+            "brier",
+            "aurc",
+            "coverage",
+            "set_size",
+            "top1_fall",
+        }
         assert keys <= set(row)
         assert all(set(row[key]) == {"mean", "sd"} for key in keys)
         assert set(row["methods"]) == {"5nn", "logistic_regression"}
     said = capsys.readouterr().out
     assert "18 groups, the largest 2" in said
+    assert "by piece %" in said
     assert "20% of these labels wrong" in said
 
 

@@ -38,6 +38,7 @@ _COLUMNS = {
     },
     "openset": {"auroc": ("AUROC %", 100, 1), "fpr_at_95": ("FPR@95 %", 100, 1)},
 }
+_GROUPED_COLUMNS = {"top1_by_piece": ("by piece %", 100, 1)}
 _NOISE_COLUMNS = {"top1_without_noise": ("no noise %", 100, 1), "top1_fall": ("fall %", 100, 1)}
 
 
@@ -123,6 +124,8 @@ class Command(BaseCommand):
         columns = dict(_COLUMNS[report["protocol"]])
         if report["split"] and report["split"]["label_noise"]:
             columns |= _NOISE_COLUMNS
+        if report["protocol"] == "classification" and report["near_duplicates"]:
+            columns |= _GROUPED_COLUMNS
         self.stdout.write(
             f"{report['source']}: {report['images']} pictures in {len(report['categories'])} categories"
         )

@@ -38,13 +38,15 @@ def classification_measure(
         rng = np.random.default_rng([split.seed, number, 1])
         taught = labels_with_noise(labels[train], label_noise, rng)
         for method, figures in _all_methods(
-            vectors[train], taught, together[train], vectors[test], labels[test]
+            vectors[train], taught, together[train], vectors[test], labels[test], together[test]
         ).items():
             runs[method].append(figures)
         newest = runs[PRODUCT][-1]
         newest |= {"train_images": len(train), "test_images": len(test)}
         if label_noise:
-            clean = _product(vectors[train], labels[train], together[train], vectors[test], labels[test])
+            clean = _product(
+                vectors[train], labels[train], together[train], vectors[test], labels[test], together[test]
+            )
             newest["top1_without_noise"] = clean["top1"]
             newest["top1_fall"] = clean["top1"] - newest["top1"]
     return {method: figures_summarise(figures) for method, figures in runs.items()}
@@ -58,30 +60,35 @@ def labels_with_noise(labels: np.ndarray, share: float, rng: np.random.Generator
     return categories[codes]
 
 
-def _all_methods(vectors, labels, together, queries, truth) -> dict[str, dict[str, float]]:
+def _all_methods(vectors, labels, together, queries, truth, pieces) -> dict[str, dict[str, float]]:
     neighbours = KNeighborsClassifier(min(_NEIGHBOURS, len(labels)))
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    measured = {PRODUCT: _product(vectors, labels, together, queries, truth)}
+    measured = {PRODUCT: _product(vectors, labels, together, queries, truth, pieces)}
     # Matrices this small lose more to threads that wait for a busy core than they gain from them.
     with threadpool_limits(1):
         for method, model in {"5nn": neighbours, "logistic_regression": logistic}.items():
             model.fit(vectors, labels)
-            measured[method] = _figures(model.predict_proba(queries), model.classes_, truth)
+            measured[method] = _figures(model.predict_proba(queries), model.classes_, truth, pieces)
     return measured
 
 
-def _product(vectors, labels, together, queries, truth) -> dict[str, float]:
+def _product(vectors, labels, together, queries, truth, pieces) -> dict[str, float]:
     classes, prediction = product_predict(vectors, labels, together, queries)
-    figures = _figures(prediction.probabilities, classes, truth)
+    figures = _figures(prediction.probabilities, classes, truth, pieces)
     coverage, worst, size = set_coverage(prediction.sets, np.searchsorted(classes, truth))
     return figures | {"coverage": coverage, "coverage_worst": worst, "set_size": size}
 
 
-def _figures(probabilities: np.ndarray, classes: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def _figures(
+    probabilities: np.ndarray, classes: np.ndarray, truth: np.ndarray, pieces: np.ndarray
+) -> dict[str, float]:
     predicted = classes[probabilities.argmax(axis=1)]
+    _, piece = np.unique(pieces, return_inverse=True)
+    right_of_pieces = np.bincount(piece, predicted == truth) / np.bincount(piece)
     positions = np.searchsorted(classes, truth)
     return {
         "top1": float(accuracy_score(truth, predicted)),
+        "top1_by_piece": float(right_of_pieces.mean()),
         "macro_f1": float(f1_score(truth, predicted, average="macro")),
         "ece": expected_calibration_error(probabilities, positions),
         "brier": float(
