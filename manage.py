@@ -11,11 +11,16 @@ WITHOUT_SERVICES = {
 }
 
 
+#: Their commands find the tables there, also before the first start of the server.
+OWN_APPS = {"cases", "vision"}
+
+
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "faultdiag.settings")
+    import django
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
+    from django.core.management import execute_from_command_line, get_commands
 
     # Refuse a wrong setting before anything else, with a sentence and no traceback.
     from faultdiag.embedded import ensure_services, name_services
@@ -29,11 +34,22 @@ def main() -> int:
         else:
             name_services(data)
         settings.DEBUG  # noqa: B018 (reads the settings)
+        if _needs_services(sys.argv):
+            django.setup()
+            if get_commands().get(sys.argv[1]) in OWN_APPS:
+                _check_database()
     except (Refused, ImproperlyConfigured) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     execute_from_command_line(sys.argv)
     return 0
+
+
+def _check_database() -> None:
+    from faultdiag.installation import database_check
+
+    if applied := database_check():
+        sys.stderr.write(f"A new database: {applied} migrations applied\n")
 
 
 def _needs_services(arguments: list[str]) -> bool:

@@ -98,6 +98,22 @@ def database_migrate() -> int:
     return len(plan)
 
 
+def database_check() -> int:
+    """Fill a new database with its tables, and return how many migrations that took.
+
+    Raises Refused for one that another version left: its processes may be running, and a command is not
+    the one to change their tables.
+    """
+    executor = MigrationExecutor(connection)
+    if not executor.loader.applied_migrations:
+        return database_migrate()
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise Refused(
+            "The database is of an older version: start the server, or run manage.py prepare, and repeat this."
+        )
+    return 0
+
+
 def static_files_collect() -> bool:
     """Collect scripts and styles for the web server unless they are as before; returns whether it did."""
     stamp = settings.STATIC_ROOT / ".collected"

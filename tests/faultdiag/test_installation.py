@@ -1,12 +1,17 @@
+import os
 import socket
+import subprocess
+import sys
 from collections import namedtuple
 from contextlib import ExitStack
 
 import pytest
 from django.contrib.auth import authenticate, get_user_model
 from django.core.files.storage import default_storage
+from django.db.migrations.recorder import MigrationRecorder
 
 from faultdiag import installation
+from faultdiag.environment import BASE_DIR, variables
 from faultdiag.processes import Refused
 
 
@@ -95,3 +100,28 @@ def test_static_files_are_collected_when_they_changed(tmp_path, settings):
 @pytest.mark.django_db
 def test_an_up_to_date_database_is_left_alone():
     assert installation.database_migrate() == 0
+
+
+@pytest.mark.django_db
+def test_commands_refuse_a_database_of_an_older_version():
+    assert installation.database_check() == 0
+    newest = MigrationRecorder.Migration.objects.filter(app="vision").latest("name")
+    newest.delete()
+    with pytest.raises(Refused, match=r"of an older version: start the server, or run manage\.py prepare"):
+        installation.database_check()
+
+
+@pytest.mark.slow
+def test_the_first_command_of_a_new_installation_finds_its_tables(tmp_path):
+    outside = {name: value for name, value in os.environ.items() if name not in variables()}
+    for said in ("A new database", "0 pictures"):
+        ran = subprocess.run(
+            [sys.executable, "manage.py", "library", "status"],
+            cwd=BASE_DIR,
+            env=outside | {"FAULTDIAG_DATA": str(tmp_path / "var")},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert said in ran.stdout + ran.stderr
