@@ -109,7 +109,8 @@ def database_check() -> int:
         return database_migrate()
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise Refused(
-            "The database is of an older version: start the server, or run manage.py prepare, and repeat this."
+            "The database is of an older version: start the server, or run manage.py prepare,"
+            " and repeat this."
         )
     return 0
 
