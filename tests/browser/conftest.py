@@ -5,6 +5,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -41,28 +43,38 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def server(chromium, tmp_path_factory):
-    """An installation with web server, workers, broker, database, and a library to embed."""
+@contextmanager
+def installation(data: Path):
+    """A running installation with web server, workers, broker, database, and a library to embed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    data = tmp_path_factory.mktemp("browser")
     server = Server(data, port)
     try:
         server.wait_for("is ready", seconds=240)
         fill = f"from tests.browser.library import fill; fill({USERNAME!r}, {PASSWORD!r})"
-        outside = {name: value for name, value in os.environ.items() if name not in variables()}
-        subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", fill],
-            cwd=BASE_DIR,
-            env=outside | {"FAULTDIAG_DATA": str(data)},
-            check=True,
-            timeout=240,
-        )
+        manage(data, "shell", "-v", "0", "-c", fill)
         yield server
     finally:
         server.end()
+
+
+def manage(data: Path, *arguments: str) -> None:
+    """Run a command of manage.py on the installation with this data folder."""
+    outside = {name: value for name, value in os.environ.items() if name not in variables()}
+    subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env=outside | {"FAULTDIAG_DATA": str(data)},
+        check=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="session")
+def server(chromium, tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("browser")) as server:
+        yield server
 
 
 @pytest.fixture

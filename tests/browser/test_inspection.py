@@ -1,14 +1,11 @@
 """A part is inspected on the console, looked at, and followed into the library, in a real browser."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from playwright.sync_api import expect
 
-from faultdiag.environment import BASE_DIR, variables
+from tests.browser.conftest import manage
 from tests.browser.test_pages import DESK, PHONE, violations
 from tests.vision.inspection_rows import drawn_part
 
@@ -26,14 +23,7 @@ made_evaluation(trained_inspector("steel").versions.get())
 
 @pytest.fixture(scope="module")
 def inspector(server):
-    outside = {name: value for name, value in os.environ.items() if name not in variables()}
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "-v", "0", "-c", _PREPARE],
-        cwd=BASE_DIR,
-        env=outside | {"FAULTDIAG_DATA": str(server.data)},
-        check=True,
-        timeout=240,
-    )
+    manage(server.data, "shell", "-v", "0", "-c", _PREPARE)
 
 
 def part(kind: str, seed: int) -> dict:

@@ -152,9 +152,17 @@ def vectors_unpack(stored: Sequence[bytes], dimension: int) -> np.ndarray:
 
 
 def pictures_embed(pictures: Sequence[Image.Image], space: EmbeddingSpace | None = None) -> np.ndarray:
-    """Embed decoded pictures into a space, by default the active one: float32 (n, d), unit rows."""
+    """Embed decoded pictures into a space, by default the active one: float32 (n, d), unit rows.
+
+    They are rounded as stored vectors are, so a picture finds the same before and after it is kept.
+    """
     space = space or space_current()
-    return vectors_project(space, embedder_for(space).embed(pictures))
+    vectors = _as_stored(embedder_for(space).embed(pictures))
+    return _as_stored(vectors_project(space, vectors)) if space.base_id else vectors
+
+
+def _as_stored(vectors: np.ndarray) -> np.ndarray:
+    return vectors_unpack(vectors_pack(vectors), vectors.shape[1])
 
 
 def images_embed(image_ids: Iterable[int]) -> int:
