@@ -1,6 +1,7 @@
 """How well inspection from good parts alone works: pictures, pixels, false rejects, speed, contamination.
 
-    python benchmarks/inspection.py DIR [--backbone faultnet] [--skip PART ...] [--json FILE]
+    python benchmarks/inspection.py DIR [--backbone faultnet] [--resolution PIXELS] [--skip PART ...]
+        [--json FILE]
 
 DIR is laid out as in MVTec AD: train/good, test/good, test/KIND and ground_truth/KIND/NAME_mask.png. All
 figures beside random weights in the same run. "As given" the pieces to fit are partly those to test,
@@ -83,6 +84,7 @@ def main() -> int:
     report = {
         "source": str(options.folder),
         "backbone": options.backbone,
+        "resolution": options.resolution,
         "processor_threads": options.threads,
     }
     good = [one for one in pictures if one.fitted]
@@ -91,7 +93,7 @@ def main() -> int:
     for name, file in ((options.backbone, weights), ("random weights", None)):
         if file is None and "random" in options.skip:
             continue
-        mapper = PictureMapper(options.backbone, file)
+        mapper = PictureMapper(options.backbone, file, resolution=options.resolution)
         report["results"][name] = {
             variant: evaluated(
                 mapper, *parted(pictures, groups, sides), f"{name}, {variant}", options.threads
@@ -101,14 +103,16 @@ def main() -> int:
                 ("grouped", grouped(pictures, duplicates), duplicates),
             )
         }
-    features = Remembered(PatchFeatures(options.backbone, weights))
+    features = Remembered(PatchFeatures(options.backbone, weights, resolution=options.resolution))
     if "contamination" not in options.skip:
         report["contamination"] = contaminated(features, pictures, duplicates)
     if "coreset" not in options.skip:
         report["coreset"] = coreset_speed(features, good)
     if "speed" not in options.skip:
         report["speed"] = {
-            options.backbone: speed(PictureMapper(options.backbone, weights), good, options.threads),
+            options.backbone: speed(
+                PictureMapper(options.backbone, weights, resolution=options.resolution), good, options.threads
+            ),
             f"{RIVAL}, random weights": speed(PictureMapper(RIVAL, None), good, options.threads),
         }
     show(report)
@@ -121,6 +125,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR", help="Laid out as in MVTec AD.")
     parser.add_argument("--backbone", choices=list(BACKBONES), default=DEFAULT_BACKBONE)
+    parser.add_argument(
+        "--resolution", type=int, metavar="PIXELS", help="That of the inspector; default: the network's own."
+    )
     parser.add_argument("--data", type=Path, default=ROOT / "var", help="Data folder, for weights.")
     parser.add_argument(
         "--skip",

@@ -86,7 +86,7 @@ class InspectorAdmin(admin.ModelAdmin):
     list_select_related = ["part"]
     search_fields = ["name", "part__number", "description"]
     autocomplete_fields = ["part"]
-    fields = ["name", "part", "description", "backbone", "rule", "alpha", "hold_out"]
+    fields = ["name", "part", "description", "backbone", "resolution", "rule", "alpha", "hold_out"]
 
     def get_queryset(self, request):
         return (

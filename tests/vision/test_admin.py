@@ -78,7 +78,9 @@ def test_permissions_hold(client, space):
 def test_knowledge_managers_edit_inspectors(client):
     version = made_version("Cover")
     client.force_login(make.user("Knowledge manager", "kim", is_staff=True))
-    fields = {"backbone": "faultnet", "rule": "deviations", "alpha": "0.02", "hold_out": "parts"}
+    fields = {
+        "backbone": "faultnet", "resolution": "", "rule": "deviations", "alpha": "0.02", "hold_out": "parts"
+    }  # fmt: skip
     assert client.post(url(Inspector, "add"), {"name": "Plate", **fields}).status_code == 302
     assert Inspector.objects.get(name="Plate").created_by.username == "kim"
     page = url(Inspector, "change", version.inspector_id)

@@ -18,6 +18,7 @@ from vision.engine.rejection import RejectionRule
 from vision.models import InspectorVersion
 from vision.models.inspection import HoldOut, Rule
 from vision.services.inspection.inspecting import pictures_inspect
+from vision.services.inspection.inspectors import inspector_change
 from vision.services.inspection.pictures import inspector_picture_add
 from vision.services.inspection.training import (
     TrainingRefused,
@@ -118,6 +119,17 @@ def test_held_out_pictures_of_known_parts_look_better_than_new_parts():
     parts = train(twice(name="Parts"))
     pictures = train(twice(name="Pictures", hold_out=HoldOut.PICTURES))
     assert median(pictures.good_scores) < 0.8 * min(parts.good_scores)
+
+
+def test_a_version_sees_at_the_resolution_that_it_learned_at():
+    rows = {}
+    for resolution in (256, 512):
+        inspector = new_inspector(name=f"At {resolution}", good=4, resolution=resolution)
+        assert train(inspector).resolution == resolution
+        inspector_change(inspector, resolution=128)
+        (seen,) = pictures_inspect(inspector, [plate_picture(9)])
+        rows[resolution] = seen.grid_rows
+    assert rows[512] == pytest.approx(2 * rows[256], abs=2)
 
 
 def test_one_good_picture_or_none_is_refused():

@@ -15,8 +15,8 @@ from vision.views.inspection.charts import evaluation_charts
 pytestmark = pytest.mark.django_db
 
 FIELDS = {
-    "name": "Cover 17", "part": "", "description": "Upper side", "backbone": "faultnet", "rule": "conformal",
-    "alpha": "0.02", "hold_out": "parts",
+    "name": "Cover 17", "part": "", "description": "Upper side", "backbone": "faultnet", "resolution": "",
+    "rule": "conformal", "alpha": "0.02", "hold_out": "parts",
 }  # fmt: skip
 
 
@@ -71,6 +71,7 @@ class TestForm:
             ({"name": ""}, "This field is required"),
             ({"name": "Cover"}, "with this Name already exists"),
             ({"alpha": "0.9"}, "less than or equal to 0.5"),
+            ({"resolution": "2048"}, "less than or equal to 1024"),
             ({"part": "nothing"}, "No part “nothing” is known"),
             ({"backbone": "guess"}, "Select a valid choice"),
         ],

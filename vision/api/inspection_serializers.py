@@ -176,8 +176,8 @@ class InspectorSerializer(serializers.ModelSerializer):
     class Meta:
         model = Inspector
         fields = [
-            "id", "name", "part", "description", "backbone", "rule", "alpha", "hold_out", "active_version",
-            "good_pictures", "test_pictures", "links", "created_by", "created_at",
+            "id", "name", "part", "description", "backbone", "resolution", "rule", "alpha", "hold_out",
+            "active_version", "good_pictures", "test_pictures", "links", "created_by", "created_at",
         ]  # fmt: skip
 
     def create(self, validated_data):
@@ -243,8 +243,9 @@ class InspectorVersionSerializer(serializers.ModelSerializer):
         model = InspectorVersion
         fields = [
             "number", "state", "rule", "alpha", "threshold", "reason", "learned_from", "held_out",
-            "good_scores", "level", "foreign_from", "is_grey", "backbone", "weights_sha256", "parameters",
-            "data_sha256", "seconds", "job", "created_by", "created_at", "activated_by", "activated_at",
+            "good_scores", "level", "foreign_from", "is_grey", "backbone", "weights_sha256", "resolution",
+            "parameters", "data_sha256", "seconds", "job", "created_by", "created_at", "activated_by",
+            "activated_at",
         ]  # fmt: skip
 
     def get_learned_from(self, version) -> int:

@@ -217,8 +217,8 @@ def test_inspectors_are_created_and_changed(manager, client):
     )
     assert (made.data["good_pictures"], made.data["test_pictures"]) == (0, 0)
     address = f"{INSPECTORS}/{made.data['id']}"
-    changed = manager.patch(address, {"description": "Top view", "hold_out": "pictures"})
-    assert (changed.data["description"], changed.data["hold_out"]) == ("Top view", "pictures")
+    changed = manager.patch(address, {"description": "Top view", "resolution": 512})
+    assert (changed.data["description"], changed.data["resolution"]) == ("Top view", 512)
     assert client.get(address).data == manager.get(address).data
     assert [one["name"] for one in client.get(INSPECTORS, {"part": "4711"}).data["results"]] == ["4711"]
     assert client.get(INSPECTORS, {"name": "x"}).data["count"] == 0
@@ -227,6 +227,7 @@ def test_inspectors_are_created_and_changed(manager, client):
         ({"name": " "}, "name"),
         ({"name": "x", "alpha": 2}, "alpha"),
         ({"name": "x", "backbone": "none"}, "backbone"),
+        ({"name": "x", "resolution": 64}, "resolution"),
         ({"name": "x", "rule": "luck"}, "rule"),
         ({"name": "x", "part": "NONE"}, "part"),
     ):

@@ -132,6 +132,7 @@ def test_mistakes_are_said_with_what_to_do(folder, tmp_path):
         (("train", "--part", "x", "--data", folder, "--json", empty / "a" / "b.json"), "--json can't write"),
         (("train", "--part", "x", "--data", folder, "--alpha", "2"), "less than or equal to 0.5"),
         (("train", "--part", "x", "--data", folder, "--alpha", "nan"), "is violated"),
+        (("train", "--part", "x", "--data", folder, "--resolution", "64"), "greater than or equal to 128"),
         (("train", "--part", "x", "--data", folder, "--backbone", "none"), "none is no backbone"),
         (("train", "--part", "x", "--data", folder, "--backbone", "vgg16"), "fetch_weights vgg16"),
         (("evaluate", "--part", "nobody", "--data", folder), "no inspector nobody. Train it first"),

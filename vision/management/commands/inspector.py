@@ -34,7 +34,7 @@ from vision.services.inspection.training import (
 from vision.services.inspection.versions import InspectorUnusable, version_activate, version_active
 
 #: Options of train that are noted with the inspector.
-_WANTED = ("backbone", "rule", "alpha", "hold_out")
+_WANTED = ("backbone", "resolution", "rule", "alpha", "hold_out")
 ACTIONS = ("train", "evaluate", "inspect")
 
 
@@ -55,6 +55,13 @@ class Command(BaseCommand):
             help="Every folder in DIR that has train/good, each with the inspector of its name.",
         )
         parser.add_argument("--backbone", metavar="NAME", help="Network whose patches are compared (train).")
+        parser.add_argument(
+            "--resolution",
+            type=int,
+            metavar="PIXELS",
+            help="Side of a square with the area that pictures are brought to (train); default: the"
+            " network's own.",
+        )
         parser.add_argument("--rule", choices=Rule.values, help="How the threshold is set (train).")
         parser.add_argument("--alpha", type=float, metavar="SHARE", help="False-reject rate (train).")
         parser.add_argument(
@@ -235,6 +242,7 @@ def _about(version: InspectorVersion) -> dict:
         "inspector": version.inspector.name,
         "version": version.number,
         "backbone": version.backbone,
+        "resolution": version.resolution,
         "rule": version.rule,
         "alpha": version.alpha,
         "threshold": version.threshold,

@@ -113,7 +113,7 @@ def inspector_train(progress: JobProgress, *, device: str | None = None) -> Insp
             f"All {len(files)} good pictures of {inspector} show the same part: add pictures of others, or it"
             " can't know what varies among good parts."
         )
-    mapper = mapper_of(inspector.backbone, digest, device)
+    mapper = mapper_of(inspector.backbone, digest, inspector.resolution, device)
     if inspector.hold_out == HoldOut.PICTURES:
         groups = np.arange(len(files))
     with progress.alive():
@@ -221,6 +221,7 @@ def _version_store(
             state=InspectorVersion.State.ACTIVE if serves else InspectorVersion.State.READY,
             backbone=inspector.backbone,
             weights_sha256=digest,
+            resolution=inspector.resolution,
             parameters=trained.model.settings(),
             learned_from=learned_from,
             held_out=held_out,

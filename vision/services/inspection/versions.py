@@ -63,7 +63,7 @@ def version_open(version: InspectorVersion) -> "PartInspector":
     with _opening:
         if version.pk not in _opened:
             folder = version_folder(version.inspector, version.number)
-            mapper = mapper_of(version.backbone, version.weights_sha256)
+            mapper = mapper_of(version.backbone, version.weights_sha256, version.resolution)
             try:
                 opened = PartInspector.open(folder, mapper, threads=settings.THREADS or 1)
             except FolderError as error:
@@ -101,11 +101,17 @@ def version_activate(version: InspectorVersion, *, user=None) -> InspectorVersio
 
 
 @lru_cache(maxsize=4)
-def mapper_of(backbone: str, weights_sha256: str, device: str | None = None) -> "PictureMapper":
-    """What maps pictures by a network, built once in a process. Raises WeightsError."""
+def mapper_of(
+    backbone: str, weights_sha256: str, resolution: int | None, device: str | None = None
+) -> "PictureMapper":
+    """What maps pictures by a network, built once in a process. Raises WeightsError.
+
+    `resolution` in pixels, None for the network's own.
+    """
     import torch
 
     from vision.engine.mapped_pictures import PictureMapper
 
     path = weights_of(backbone, weights_sha256)
-    return PictureMapper(backbone, path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return PictureMapper(backbone, path, resolution=resolution, device=device)

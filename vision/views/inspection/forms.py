@@ -6,6 +6,7 @@ from cases.forms import LookupField
 from cases.models import Part
 from vision.engine.backbones import BACKBONES
 from vision.models import Inspector
+from vision.models.inspection import LEAST_RESOLUTION, MOST_RESOLUTION
 
 
 class InspectorForm(forms.ModelForm):
@@ -25,7 +26,7 @@ class InspectorForm(forms.ModelForm):
 
     class Meta:
         model = Inspector
-        fields = ["name", "part", "description", "backbone", "rule", "alpha", "hold_out"]
+        fields = ["name", "part", "description", "backbone", "resolution", "rule", "alpha", "hold_out"]
         help_texts = {
             "rule": "The conformal rules hold the false-reject rate, and need good parts for it: 99 for 0.01."
             " The others promise nothing.",
@@ -33,6 +34,9 @@ class InspectorForm(forms.ModelForm):
         }
         widgets = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
+            "resolution": forms.NumberInput(
+                attrs={"min": LEAST_RESOLUTION, "max": MOST_RESOLUTION, "placeholder": "the network's own"}
+            ),
             "alpha": forms.NumberInput(attrs={"min": "0.001", "max": "0.5", "step": "0.001"}),
         }
 
