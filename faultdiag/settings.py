@@ -1,5 +1,6 @@
 """Django's settings. What an operator may choose comes from faultdiag.environment."""
 
+import os
 from datetime import timedelta
 
 import pghistory
@@ -35,6 +36,9 @@ MAX_IMAGE_PIXELS = _env.max_image_pixels
 BACKBONE = _env.backbone
 METRIC = _env.metric
 THREADS = _env.threads
+# OpenMP reads it when torch is loaded. Threads that spin while they wait take the processors from every other
+# process: two of them then do together a third of what one does alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 INDEX = _env.index
 MILVUS_URI = _env.milvus_uri.get_secret_value() if _env.milvus_uri else ""
 MILVUS_TOKEN = _env.milvus_token.get_secret_value() if _env.milvus_token else ""

@@ -120,3 +120,18 @@ def test_a_missing_extra_is_told(settings, tmp_path, monkeypatch):
     (tmp_path / "weights" / "clip_vit_b_32.pt").write_bytes(b"1")
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     assert "requirements-clip.txt" in unusable_weights()[0].msg
+
+
+@pytest.mark.parametrize(("given", "spins"), [({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_that_wait_leave_the_processors_to_others(given, spins):
+    settled = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+    environment = {name: value for name, value in os.environ.items() if name not in settled}
+    done = subprocess.run(
+        [sys.executable, "-c", "import django; django.setup(); import torch"],
+        cwd=BASE_DIR,
+        env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"} | given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
