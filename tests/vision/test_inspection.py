@@ -1,5 +1,6 @@
 """What an inspector says of pictures: good, faulty, strange, of another product; and how it is kept."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_a_good_part_passes_and_a_faulty_one_fails_where_the_fault_is(inspector)
     assert abs(row - FAULT[1] - 12) < 20
     assert abs(column - FAULT[0] - 12) < 20
     assert inspection_map(bad, longest=80).shape == (60, 80)
+
+
+def test_a_rejected_part_shows_where_to_look_though_nothing_stands_out(trained):
+    strict = replace(trained, columns=trained.columns | {"threshold": 0.01}).restore("Strict")
+    level = trained.columns["level"]
+    rows = pictures_inspect(strict, [plate_picture(seed) for seed in range(60, 68)])
+    below = [row for row in rows if row.regions[0]["peak"] < level]
+    assert {row.verdict for row in rows} == {"fail"}
+    assert below
+    for row in below:
+        (region,) = row.regions
+        assert region["peak"] == pytest.approx(inspection_map(row).max(), rel=0.01)
+        assert region["nearest"]
 
 
 def test_the_evidence_is_a_good_patch_that_looks_like_it(inspector):
