@@ -8,6 +8,7 @@ import sys
 WITHOUT_SERVICES = {
     *("help", "version", "settings_table", "spectacular", "collectstatic", "check", "diffsettings", "serve"),
     *("makemessages", "compilemessages", "startapp", "findstatic"),
+    *("draw_faults", "fetch_weights", "train_faultnet"),
 }
 
 

@@ -113,7 +113,9 @@ def main() -> int:
             options.backbone: speed(
                 PictureMapper(options.backbone, weights, resolution=options.resolution), good, options.threads
             ),
-            f"{RIVAL}, random weights": speed(PictureMapper(RIVAL, None), good, options.threads),
+            f"{RIVAL}, random weights": speed(
+                PictureMapper(RIVAL, None, resolution=options.resolution), good, options.threads
+            ),
         }
     show(report)
     if options.json:
@@ -166,7 +168,7 @@ def evaluated(
             mask = np.asarray(load_image(one.mask).convert("L")) > 127
             pixels.add(seen.map, mask)
             if mask.any():
-                hits.append((held_by_box(seen, mask), held_by_peak(seen, mask)))
+                hits.append((held_by_hottest_box(seen, mask), held_by_peak(seen, mask)))
         elif not one.faulty:
             pixels.add(seen.map, None)
     scores, kinds = np.array(scores), np.array([one.kind for one in tests])
@@ -184,7 +186,7 @@ def evaluated(
         result |= {
             "pixel_auroc": pixels.auroc(),
             "aupro": pixels.aupro(),
-            "centre_in_top_box": float(in_box),
+            "centre_in_hottest_box": float(in_box),
             "peak_on_mask": float(on_peak),
         }
     return result
@@ -201,7 +203,7 @@ def follow(bar: tqdm):
     return told
 
 
-def held_by_box(seen: Inspection, mask: np.ndarray) -> bool:
+def held_by_hottest_box(seen: Inspection, mask: np.ndarray) -> bool:
     return box_holds(seen.hottest.region.box, mask)
 
 
@@ -328,7 +330,7 @@ def show_measures(found: dict) -> None:
         f"  image AUROC {100 * auroc['value']:.1f}"
         f" ({100 * auroc['low']:.1f} to {100 * auroc['high']:.1f}); {kinds}"
     )
-    for key in ("pixel_auroc", "aupro", "centre_in_top_box", "peak_on_mask"):
+    for key in ("pixel_auroc", "aupro", "centre_in_hottest_box", "peak_on_mask"):
         if key in found:
             print(f"  {key} {100 * found[key]:.1f}")
     print(f"  at alpha {ALPHA:.0%}: {found['rejected']}")

@@ -6,7 +6,8 @@ import os
 import secrets
 import shutil
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from cases.storages import StorageAway
 from faultdiag.processes import Refused, lock_try
 
 _NEEDED_BYTES = 500 * 2**20
+_MIGRATION_LOCK = "hashtext('faultdiag.migrate')"
 
 
 def data_folder_claim(data: Path, held: ExitStack) -> None:
@@ -74,11 +76,7 @@ def port_check(host: str, port: int) -> None:
 
 def servers_check() -> None:
     """Refuse to go on when PostgreSQL, Redis or the storage of the pictures does not answer."""
-    try:
-        connection.ensure_connection()
-    except OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise Refused(f"PostgreSQL can't be reached: check DATABASE_URL ({reason}).") from error
+    _database_reach()
     try:
         cache.ping()
     except RedisError as error:
@@ -91,28 +89,59 @@ def servers_check() -> None:
 
 def database_migrate() -> int:
     """Bring the database up to date; returns how many migrations were applied."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if plan:
-        call_command("migrate", interactive=False, verbosity=0)
-    return len(plan)
+    with _migrating():
+        missing = len(_migrations()[1])
+        if missing:
+            call_command("migrate", interactive=False, verbosity=0)
+        return missing
 
 
 def database_check() -> int:
     """Fill a new database with its tables, and return how many migrations that took.
 
-    Raises Refused for one that another version left: its processes may be running, and a command is not
-    the one to change their tables.
+    Raises Refused for one that does not answer, and for one that an older version left: its processes may be
+    running, and a command is not the one to change their tables.
     """
-    executor = MigrationExecutor(connection)
-    if not executor.loader.applied_migrations:
-        return database_migrate()
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    _database_reach()
+    if not _migrations()[1]:
+        return 0
+    with _migrating():  # a server that is filling it at this moment is waited for
+        applied, missing = _migrations()
+        if not applied:
+            return database_migrate()
+    if missing:
         raise Refused(
             "The database is of an older version: start the server, or run manage.py prepare,"
             " and repeat this."
         )
     return 0
+
+
+def _database_reach() -> None:
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise Refused(f"PostgreSQL can't be reached: check DATABASE_URL ({reason}).") from error
+
+
+def _migrations() -> tuple[list, list]:
+    """Those that are applied, and those that are missing, as the database says now."""
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return list(executor.loader.applied_migrations), missing
+
+
+@contextmanager
+def _migrating() -> Iterator[None]:
+    """Wait for other processes that change the tables, and hold new ones off. May be nested."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})")
 
 
 def static_files_collect() -> bool:

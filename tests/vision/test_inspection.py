@@ -75,6 +75,7 @@ def test_a_rejected_part_shows_where_to_look_though_nothing_stands_out(trained):
         (region,) = row.regions
         assert region["peak"] == pytest.approx(inspection_map(row).max(), rel=0.01)
         assert region["nearest"]
+        assert "the region is the most suspicious one" in row.notes[-1]
 
 
 def test_the_evidence_is_a_good_patch_that_looks_like_it(inspector):

@@ -126,7 +126,7 @@ def test_a_version_sees_at_the_resolution_that_it_learned_at():
     for resolution in (256, 512):
         inspector = new_inspector(name=f"At {resolution}", good=4, resolution=resolution)
         assert train(inspector).resolution == resolution
-        inspector_change(inspector, resolution=128)
+        inspector_change(inspector, resolution=300)
         (seen,) = pictures_inspect(inspector, [plate_picture(9)])
         rows[resolution] = seen.grid_rows
     assert rows[512] == pytest.approx(2 * rows[256], abs=2)

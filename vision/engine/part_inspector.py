@@ -56,6 +56,10 @@ _FOLDS = 4
 _BELOW_LEVEL, _BELOW_LOW = 0.995, 0.9
 #: Bytes of mapped pictures that are kept: those of some 1,000 pictures with `faultnet`.
 _KEPT = 512 * 2**20
+#: Bytes of the pictures with drawn faults, all of them kept: `most_drawn` with `faultnet` up to 380 pixels.
+_KEPT_EXAMPLES = 1024 * 2**20
+#: Pictures that faults are drawn on at least, however large, if there are so many.
+_LEAST_EXAMPLES = 20
 #: Faults that are drawn at least, so that every kind is there.
 _LEAST_DRAWN = 40
 _BANKS: dict[Scale, Callable[..., PatchCore]] = {
@@ -215,7 +219,7 @@ class PartInspector:
 
         anomaly = anomaly_map(grid, size)
         regions = tuple(suspicion(region) for region in anomaly_regions(anomaly, self.level_, low=self.low_))
-        hottest = suspicion(hottest_region(anomaly, low=self.low_))
+        hottest = regions[0] if regions else suspicion(hottest_region(anomaly, low=self.low_))
         return Inspection(top_mean(grid, self.top_share), _typical(seen), grid, size, regions, hottest)
 
     def _samples(self, kept: KeptPictures, report: Progress) -> dict[Scale, Sampled]:
@@ -231,7 +235,9 @@ class PartInspector:
     def _examples(
         self, pictures: Sequence[Image.Image], kept: KeptPictures, report: Progress
     ) -> list[Example]:
-        on = np.sort(np.random.default_rng(self.seed).permutation(len(pictures))[: self.most_drawn])
+        bytes_of_one = (1 + self.faults) * kept[0].nbytes
+        most = min(self.most_drawn, max(_KEPT_EXAMPLES // bytes_of_one, _LEAST_EXAMPLES))
+        on = np.sort(np.random.default_rng(self.seed).permutation(len(pictures))[:most])
         examples: list[Example] = []
         faults = max(self.faults, -(-_LEAST_DRAWN // len(on)))
         drawing = draw_examples(pictures, kept, self.mapper, on.tolist(), faults=faults, seed=self.seed)

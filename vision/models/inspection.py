@@ -16,8 +16,8 @@ def validate_backbone(name: str) -> None:
         raise ValidationError(f"{name} is no backbone: use one of {', '.join(BACKBONES)}.")
 
 
-#: Sides in pixels that pictures may be brought to.
-LEAST_RESOLUTION, MOST_RESOLUTION = 128, 1024
+#: Pixels of the side that pictures may be brought to.
+MOST_RESOLUTION = 1024
 
 
 class Rule(models.TextChoices):
@@ -63,9 +63,9 @@ class Inspector(models.Model):
     resolution = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[MinValueValidator(LEAST_RESOLUTION), MaxValueValidator(MOST_RESOLUTION)],
-        help_text="Pixels of a square with the area that a picture is brought to, 128 to 1024; empty: the"
-        " network's own. Twice as many show defects half as large, and take four times as long.",
+        validators=[MaxValueValidator(MOST_RESOLUTION)],
+        help_text="Pixels of a square with the area that a picture is brought to, 1024 at most; empty: the"
+        " network's own, which is the least. More show smaller defects, and take longer.",
     )
     rule = models.CharField(max_length=12, choices=Rule.choices, default=Rule.CONFORMAL)
     alpha = models.FloatField(
@@ -98,6 +98,11 @@ class Inspector(models.Model):
 
     def get_absolute_url(self):
         return reverse("inspector-detail", args=[self.pk])
+
+    def clean(self):
+        least = BACKBONES[self.backbone].input_size if self.backbone in BACKBONES else 0
+        if self.resolution is not None and self.resolution < least:
+            raise ValidationError({"resolution": f"{self.backbone} needs {least} pixels or more."})
 
 
 class InspectorPictureQuerySet(models.QuerySet):

@@ -86,9 +86,14 @@ def test_train_evaluate_inspect(folder, tmp_path):
     known = Inspector.objects.get()
     assert (known.rule, known.alpha) == ("deviations", 0.25), "what is not given stays"
     assert version_active(known).number == 1
-    inspector("train", "--part", "plate", "--data", folder, "--activate", "--hold-out", "pictures")
+    more = ("--hold-out", "pictures", "--resolution", "300")
+    inspector("train", "--part", "plate", "--data", folder, "--activate", *more)
     known.refresh_from_db()
-    assert (version_active(known).number, known.hold_out) == (3, "pictures")
+    assert (version_active(known).number, version_active(known).resolution) == (3, 300)
+    assert known.hold_out == "pictures"
+    inspector("train", "--part", "plate", "--data", folder, "--resolution", "own")
+    known.refresh_from_db()
+    assert known.resolution is None
 
 
 def test_every_folder_with_the_inspector_of_its_name(folder, tmp_path):
@@ -132,7 +137,10 @@ def test_mistakes_are_said_with_what_to_do(folder, tmp_path):
         (("train", "--part", "x", "--data", folder, "--json", empty / "a" / "b.json"), "--json can't write"),
         (("train", "--part", "x", "--data", folder, "--alpha", "2"), "less than or equal to 0.5"),
         (("train", "--part", "x", "--data", folder, "--alpha", "nan"), "is violated"),
-        (("train", "--part", "x", "--data", folder, "--resolution", "64"), "greater than or equal to 128"),
+        (
+            ("train", "--part", "x", "--data", folder, "--resolution", "64"),
+            "faultnet needs 256 pixels or more",
+        ),
         (("train", "--part", "x", "--data", folder, "--backbone", "none"), "none is no backbone"),
         (("train", "--part", "x", "--data", folder, "--backbone", "vgg16"), "fetch_weights vgg16"),
         (("evaluate", "--part", "nobody", "--data", folder), "no inspector nobody. Train it first"),

@@ -35,6 +35,7 @@ from vision.services.inspection.versions import InspectorUnusable, version_activ
 
 #: Options of train that are noted with the inspector.
 _WANTED = ("backbone", "resolution", "rule", "alpha", "hold_out")
+_OWN = "own"
 ACTIONS = ("train", "evaluate", "inspect")
 
 
@@ -57,10 +58,10 @@ class Command(BaseCommand):
         parser.add_argument("--backbone", metavar="NAME", help="Network whose patches are compared (train).")
         parser.add_argument(
             "--resolution",
-            type=int,
+            type=_pixels_or_own,
             metavar="PIXELS",
-            help="Side of a square with the area that pictures are brought to (train); default: the"
-            " network's own.",
+            help="Side of a square with the area that pictures are brought to, 1024 at most, or own: that of"
+            " the network (train).",
         )
         parser.add_argument("--rule", choices=Rule.values, help="How the threshold is set (train).")
         parser.add_argument("--alpha", type=float, metavar="SHARE", help="False-reject rate (train).")
@@ -108,6 +109,8 @@ class Command(BaseCommand):
                 f"{folder} has no pictures in train/good: that is where good parts are looked for."
             )
         wanted = {key: options[key] for key in _WANTED if options[key] is not None}
+        if wanted.get("resolution") == _OWN:
+            wanted["resolution"] = None
         inspector = inspector_find(name)
         inspector = inspector_change(inspector, **wanted) if inspector else inspector_create(name, **wanted)
         self._add(inspector, found)
@@ -213,6 +216,10 @@ _REFUSALS = (
     ValidationError,
     WeightsError,
 )
+
+
+def _pixels_or_own(given: str) -> int | str:
+    return given if given == _OWN else int(given)
 
 
 def _words(error: Exception) -> str:

@@ -80,8 +80,10 @@ def image_inspect(
     if version.threshold is None:
         notes.append(version.reason)
     verdict = _verdict(version, seen.score, is_foreign)
-    # A rejected part shows where to look, also when no place of it alone is out of the ordinary.
-    regions = seen.regions or (() if verdict == Verdict.PASS else (seen.hottest,))
+    regions = seen.regions
+    if verdict == Verdict.FAIL and not regions:
+        regions = (seen.hottest,)
+        notes.append("No place of it stands out alone: the region is the most suspicious one.")
     return Inspection(
         version=version,
         file=file,

@@ -12,6 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from vision.engine.array_folder import FolderError
+from vision.engine.backbones import get_backbone
 from vision.models import Inspector, InspectorVersion
 from vision.services.weights import weights_of
 
@@ -100,7 +101,6 @@ def version_activate(version: InspectorVersion, *, user=None) -> InspectorVersio
     return version
 
 
-@lru_cache(maxsize=4)
 def mapper_of(
     backbone: str, weights_sha256: str, resolution: int | None, device: str | None = None
 ) -> "PictureMapper":
@@ -110,8 +110,13 @@ def mapper_of(
     """
     import torch
 
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return _mapper(backbone, weights_sha256, resolution or get_backbone(backbone).input_size, device)
+
+
+@lru_cache(maxsize=4)
+def _mapper(backbone: str, weights_sha256: str, resolution: int, device: str) -> "PictureMapper":
     from vision.engine.mapped_pictures import PictureMapper
 
     path = weights_of(backbone, weights_sha256)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PictureMapper(backbone, path, resolution=resolution, device=device)

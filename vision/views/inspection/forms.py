@@ -6,7 +6,7 @@ from cases.forms import LookupField
 from cases.models import Part
 from vision.engine.backbones import BACKBONES
 from vision.models import Inspector
-from vision.models.inspection import LEAST_RESOLUTION, MOST_RESOLUTION
+from vision.models.inspection import MOST_RESOLUTION
 
 
 class InspectorForm(forms.ModelForm):
@@ -35,7 +35,7 @@ class InspectorForm(forms.ModelForm):
         widgets = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
             "resolution": forms.NumberInput(
-                attrs={"min": LEAST_RESOLUTION, "max": MOST_RESOLUTION, "placeholder": "the network's own"}
+                attrs={"max": MOST_RESOLUTION, "placeholder": "the network's own"}
             ),
             "alpha": forms.NumberInput(attrs={"min": "0.001", "max": "0.5", "step": "0.001"}),
         }
