@@ -67,7 +67,7 @@ def manage(data: Path, *arguments: str) -> None:
         cwd=BASE_DIR,
         env=outside | {"FAULTDIAG_DATA": str(data)},
         check=True,
-        timeout=240,
+        timeout=600,
     )
 
 
