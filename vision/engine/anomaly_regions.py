@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-#: Share of its peak down to which a region reaches: the full width at half of the maximum.
+#: Share of its peak down to which a region reaches, the full width at half of the maximum, and share of the
+#: highest peak that another needs.
 _SHARE = 0.5
 
 
@@ -29,6 +30,7 @@ def anomaly_regions(
 ) -> list[Region]:
     """The parts of a map float32 (h, w) that rise above `level`, highest peak first, at most `most`.
 
+    One whose peak is under half of the highest is left out: it is nothing beside what must be looked at.
     Each reaches as far as the map stays above half of its peak, but not below `low` (default: `level`).
     Places that touch at a corner belong together (8 neighbours).
     """
@@ -36,7 +38,7 @@ def anomaly_regions(
     regions: list[Region] = []
     taken = np.zeros(anomaly.shape, bool)
     for row, column in _peaks(anomaly, level):
-        if len(regions) == most:
+        if len(regions) == most or anomaly[row, column] < _SHARE * anomaly.max():
             break
         if not taken[row, column]:
             own = _reach(anomaly, row, column, low)
