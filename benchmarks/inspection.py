@@ -17,6 +17,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -89,11 +90,12 @@ def main() -> int:
     }
     good = [one for one in pictures if one.fitted]
     duplicates = duplicate_groups(pictures, options.data)
+    mapper_of = partial(PictureMapper, resolution=options.resolution)
     report["results"] = {}
     for name, file in ((options.backbone, weights), ("random weights", None)):
         if file is None and "random" in options.skip:
             continue
-        mapper = PictureMapper(options.backbone, file, resolution=options.resolution)
+        mapper = mapper_of(options.backbone, file)
         report["results"][name] = {
             variant: evaluated(
                 mapper, *parted(pictures, groups, sides), f"{name}, {variant}", options.threads
@@ -110,12 +112,8 @@ def main() -> int:
         report["coreset"] = coreset_speed(features, good)
     if "speed" not in options.skip:
         report["speed"] = {
-            options.backbone: speed(
-                PictureMapper(options.backbone, weights, resolution=options.resolution), good, options.threads
-            ),
-            f"{RIVAL}, random weights": speed(
-                PictureMapper(RIVAL, None, resolution=options.resolution), good, options.threads
-            ),
+            options.backbone: speed(mapper_of(options.backbone, weights), good, options.threads),
+            f"{RIVAL}, random weights": speed(mapper_of(RIVAL, None), good, options.threads),
         }
     show(report)
     if options.json:

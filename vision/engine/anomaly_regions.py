@@ -37,8 +37,9 @@ def anomaly_regions(
     low = level if low is None else low
     regions: list[Region] = []
     taken = np.zeros(anomaly.shape, bool)
-    for row, column in _peaks(anomaly, level):
-        if len(regions) == most or anomaly[row, column] < _SHARE * anomaly.max():
+    peaks = _peaks(anomaly, level)
+    for row, column in peaks:
+        if len(regions) == most or anomaly[row, column] < _SHARE * anomaly[peaks[0]]:
             break
         if not taken[row, column]:
             own = _reach(anomaly, row, column, low)

@@ -44,7 +44,16 @@ class HoldOut(models.TextChoices):
     PICTURES = "pictures", "New pictures: the same parts may come again"
 
 
-class Inspector(models.Model):
+class _Seeing:
+    """What has a backbone and a resolution."""
+
+    @property
+    def network(self) -> str:
+        """The network that looks, in words."""
+        return f"{self.backbone} at {self.resolution} pixels" if self.resolution else self.backbone
+
+
+class Inspector(_Seeing, models.Model):
     """Looks at the pictures of one part or product line, and knows only what good ones look like."""
 
     name = models.CharField(
@@ -156,7 +165,7 @@ class InspectorPicture(models.Model):
         return f"{self.inspector}: {self.name or self.file}"
 
 
-class InspectorVersion(models.Model):
+class InspectorVersion(_Seeing, models.Model):
     """One training: what it learned from, and by which rule it rejects. One version of an inspector serves.
 
     What was learned lies in a folder of the data folder; its row is written once it is whole.

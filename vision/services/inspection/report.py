@@ -146,14 +146,13 @@ def _facts(inspection: Inspection) -> Table:
     version, inspector = inspection.version, inspection.version.inspector
     by = inspection.created_by
     who = (by.get_full_name() or by.get_username()) if by else "not recorded"
-    at = f" at {version.resolution} pixels" if version.resolution else ""
     rows = [
         ("Inspector", f"{inspector}, version {version.number}"),
         ("Part", str(inspector.part) if inspector.part else ""),
         ("Serial number", inspection.serial_number),
         ("Rule", version.reason),
         ("Learned from", f"{len(version.learned_from)} pictures of good parts"),
-        ("Network", f"{version.backbone}{at}, weights {version.weights_sha256[:16]}"),
+        ("Network", f"{version.network}, weights {version.weights_sha256[:16]}"),
         ("Good pictures", f"sha256 {version.data_sha256[:16]} over all of them"),
         ("Picture", f"{inspection.name}, {inspection.file.width} x {inspection.file.height} pixels"),
         ("sha256 of the picture", inspection.file.sha256),
