@@ -202,6 +202,16 @@ class TestWork:
         version.refresh_from_db()
         assert version.state == "ready"
 
+    def test_the_newest_version_comes_first(self, manager):
+        for number in (1, 2, 3):
+            version = made_version("Cover", number=number, state="active" if number == 3 else "retired")
+        page = page_of(manager.get(version.inspector.get_absolute_url()))
+        assert (
+            page.index("Version 3</strong>")
+            < page.index("Version 2</strong>")
+            < page.index("Version 1</strong>")
+        )
+
     def test_viewers_see_no_buttons(self, client):
         client.force_login(factories.user("Viewer"))
         version = made_version("Cover")

@@ -74,6 +74,7 @@ def inspector_detail(request, pk: int):
         inspector.versions.select_related("created_by", "activated_by")
         .defer("good_scores")
         .annotate(inspected=Count("inspections", filter=Q(inspections__evaluation=None)))
+        .order_by("-number")  # a query with counts leaves out the model's own order
     )
     evaluations = list(
         Evaluation.objects.filter(version__inspector=inspector).select_related("version", "created_by")
